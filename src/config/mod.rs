@@ -1,0 +1,129 @@
+//! The configuration: one struct per section, read from a TOML file and the environment.
+//!
+//! Every key has a default that serves, every key can be set by `CHANCERY_<SECTION>_<KEY>`, the environment
+//! wins over the file, and everything that is wrong is reported at once. `docs/configuration.md` is checked
+//! against [`KEYS`].
+
+mod cache;
+mod document;
+mod env;
+mod fault;
+mod feed;
+mod issuer;
+mod keys;
+mod log;
+mod master_key;
+mod pages;
+mod password;
+mod reader;
+mod refresh;
+mod resource;
+mod server;
+mod session;
+mod store;
+mod suggest;
+mod table;
+mod tokens;
+mod value;
+
+use std::path::Path;
+
+pub use cache::Cache;
+pub use env::{Env, ProcessEnv};
+pub use fault::Fault;
+pub use feed::Feed;
+pub use issuer::{Cookies, Issuer};
+pub use keys::Keys;
+pub use log::{Log, LogFormat};
+pub use master_key::{create_master_key, read_master_keys};
+pub use pages::Pages;
+pub use password::Password;
+use reader::Reader;
+pub use refresh::Refresh;
+pub use resource::Resource;
+pub use server::Server;
+pub use session::Session;
+pub use store::Store;
+pub use table::{KEYS, Key, REFUSED};
+pub use tokens::Tokens;
+pub use value::whole_seconds;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[store]`
+    pub store: Store,
+    /// `[keys]`
+    pub keys: Keys,
+    /// `[tokens]`
+    pub tokens: Tokens,
+    /// `[refresh]`
+    pub refresh: Refresh,
+    /// `[session]`
+    pub session: Session,
+    /// `[feed]`
+    pub feed: Feed,
+    /// `[cache]`
+    pub cache: Cache,
+    /// `[password]`
+    pub password: Password,
+    /// `[pages]`
+    pub pages: Pages,
+    /// `[log]`
+    pub log: Log,
+    /// `[[resource]]`
+    pub resources: Vec<Resource>,
+}
+
+impl Config {
+    /// Reads the file (its path, for messages, and its content) and the environment.
+    ///
+    /// Returns every fault at once, in the order file, environment, values.
+    pub fn load(file: Option<(&Path, &str)>, env: &dyn Env) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::default();
+        let entries = file.map(|(path, text)| reader.file(path, text)).unwrap_or_default();
+        reader.environment(env);
+        if reader.is_broken() {
+            return Err(reader.into_faults());
+        }
+        let config = Self::read(&mut reader, entries);
+        let faults = reader.into_faults();
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    fn read(reader: &mut Reader, entries: Vec<document::Entry>) -> Self {
+        let config = Self {
+            server: Server::read(reader),
+            store: Store::read(reader),
+            keys: Keys::read(reader),
+            tokens: Tokens::read(reader),
+            refresh: Refresh::read(reader),
+            session: Session::read(reader),
+            feed: Feed::read(reader),
+            cache: Cache::read(reader),
+            password: Password::read(reader),
+            pages: Pages::read(reader),
+            log: Log::read(reader),
+            resources: Resource::read(reader, entries),
+        };
+        // A key is published for this long before it signs, so it cannot be replaced sooner.
+        let head_start = config.keys.jwks_max_age + config.feed.max_staleness.as_secs() + 1;
+        reader.agree(
+            ("keys", "rotation"),
+            ("keys", "jwks_max_age"),
+            config.keys.rotation > head_start,
+            "must be longer than `jwks_max_age` plus `[feed] max_staleness`",
+        );
+        config
+    }
+
+    /// How cookies are named and flagged: follows the issuer's scheme.
+    pub fn cookies(&self) -> Cookies {
+        self.server.issuer.cookies()
+    }
+}
+
+#[cfg(test)]
+mod tests;
