@@ -24,3 +24,5 @@
 pub mod config;
 pub mod crypto;
 pub mod model;
+pub mod observe;
+pub mod resilience;

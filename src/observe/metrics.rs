@@ -1,0 +1,257 @@
+//! Every metric's name, type, labels and help: the only home of metric names.
+//!
+//! How values get in is in `record.rs`, how they are kept and encoded in `registry.rs`.
+
+use std::sync::{Arc, Mutex};
+
+use super::{
+    labels::*,
+    registry::{Axis, Builder, Counters, Gauges, Histograms, Level, Registry, axes, axis},
+};
+use crate::model::{AuthMethod, KeyState, SecurityEvent, SigningAlg};
+
+/// Something that sets gauges shortly before they are read.
+type Sampler = Arc<dyn Fn(&Metrics) + Send + Sync>;
+
+/// The metrics of this process.
+pub struct Metrics {
+    pub(super) labels: Labels,
+    pub(super) registry: Registry,
+    pub(super) samplers: Mutex<Vec<Sampler>>,
+    pub(super) http: Http,
+    pub(super) oauth: Oauth,
+    pub(super) sign_in: SignIn,
+    pub(super) keys: Keys,
+    pub(super) storage: Storage,
+    pub(super) caches: Caches,
+    pub(super) process: Process,
+}
+
+impl Metrics {
+    /// Declares every series. All begin at 0, so that `increase()` sees the first event.
+    pub fn new(labels: Labels) -> Arc<Self> {
+        let mut builder = Builder::default();
+        let build = axes(["version", "revision", "rustc"], [[labels.version, labels.revision, labels.rustc]]);
+        let build = builder.gauges("chancery_build_info", "Build information, value 1.", [build]);
+        let metrics = Self {
+            http: Http::declare(&mut builder, &labels),
+            oauth: Oauth::declare(&mut builder, &labels),
+            sign_in: SignIn::declare(&mut builder),
+            keys: Keys::declare(&mut builder),
+            storage: Storage::declare(&mut builder, &labels),
+            caches: Caches::declare(&mut builder, &labels),
+            process: Process::declare(&mut builder),
+            registry: builder.build(),
+            samplers: Mutex::default(),
+            labels,
+        };
+        metrics.registry.set(build, [0], 1.0);
+        for alg in SigningAlg::ALL {
+            // An age since 1970 would raise the alert for old keys.
+            metrics.registry.set(metrics.keys.activated, [alg as usize], f64::NAN);
+        }
+        metrics.registry.set(metrics.process.started, [], super::process::unix_seconds());
+        Arc::new(metrics)
+    }
+}
+
+pub(super) struct Http {
+    pub(super) durations: Histograms<2>,
+    pub(super) requests: Counters<2>,
+    pub(super) in_flight: Level,
+    pub(super) rejected: Counters<1>,
+    pub(super) panics: Counters<0>,
+}
+
+impl Http {
+    #[rustfmt::skip]
+    fn declare(to: &mut Builder, labels: &Labels) -> Self {
+        let routes = || {
+            let routes = labels.routes.iter().map(|(method, route)| [*method, *route]);
+            axes(["method", "route"], routes.chain([["other", "unmatched"]]))
+        };
+        let statuses = STATUS_NAMES.into_iter().chain(CLASSES);
+        Self {
+            durations: to.histograms("chancery_http_request_duration_seconds", "Time from request head to response end.", [routes(), axis("status_class", CLASSES)]),
+            requests: to.counters("chancery_http_requests_total", "Requests by exact status.", [routes(), axis("status", statuses)]),
+            in_flight: to.level("chancery_http_requests_in_flight", "Requests being handled."),
+            rejected: to.counters("chancery_http_rejected_total", "Requests refused before routing.", [closed(Rejection::ALL, "reason", Rejection::as_str)]),
+            panics: to.counters("chancery_panics_total", "Caught panics.", []),
+        }
+    }
+}
+
+pub(super) struct Oauth {
+    pub(super) token_requests: Counters<2>,
+    pub(super) tokens_issued: Counters<2>,
+    pub(super) authorize_requests: Counters<1>,
+    pub(super) introspections: Counters<1>,
+    pub(super) revocations: Counters<2>,
+    pub(super) propagation: Histograms<0>,
+    pub(super) client_auth: Counters<2>,
+    pub(super) jwt_failures: Counters<2>,
+    pub(super) security_events: Counters<1>,
+}
+
+impl Oauth {
+    #[rustfmt::skip]
+    fn declare(to: &mut Builder, labels: &Labels) -> Self {
+        let grants = || axis("grant_type", labels.grants.iter().copied().chain(["unknown"]));
+        let methods = axis("method", AuthMethod::ALL.map(AuthMethod::as_str));
+        let events = SecurityEvent::ALL.map(|event| [event.as_str(), event.severity()]);
+        Self {
+            token_requests: to.counters("chancery_token_requests_total", "Token endpoint results by OAuth error.", [grants(), outcomes(&labels.token_errors)]),
+            tokens_issued: to.counters("chancery_tokens_issued_total", "Tokens issued.", [closed(TokenType::ALL, "token_type", TokenType::as_str), grants()]),
+            authorize_requests: to.counters("chancery_authorize_requests_total", "Authorization endpoint results.", [outcomes(&labels.authorize_errors)]),
+            introspections: to.counters("chancery_introspections_total", "Introspection answers.", [axis("active", ["false", "true"])]),
+            revocations: to.counters("chancery_revocations_total", "Acknowledged revocations.", [closed(RevocationCause::ALL, "cause", RevocationCause::as_str), closed(Revoked::ALL, "token_type", Revoked::as_str)]),
+            propagation: to.histograms("chancery_revocation_propagation_seconds", "Commit on one node to effect on this node.", []),
+            client_auth: to.counters("chancery_client_auth_total", "Client authentication.", [methods, outcome()]),
+            jwt_failures: to.counters("chancery_jwt_verify_failures_total", "Rejected JWTs.", [closed(JwtUse::ALL, "use", JwtUse::as_str), closed(JwtFailure::ALL, "reason", JwtFailure::as_str)]),
+            security_events: to.counters("chancery_security_events_total", "Security events.", [axes(["event", "severity"], events)]),
+        }
+    }
+}
+
+pub(super) struct SignIn {
+    pub(super) logins: Counters<1>,
+    pub(super) logouts: Counters<1>,
+    pub(super) hash_durations: Histograms<1>,
+    pub(super) hash_queue: Gauges<0>,
+    pub(super) hash_slots: Gauges<0>,
+    pub(super) hash_rejected: Counters<0>,
+}
+
+impl SignIn {
+    #[rustfmt::skip]
+    fn declare(to: &mut Builder) -> Self {
+        let logins = Login::ALL.iter().map(|login| {
+            ["password", if *login == Login::Success { "success" } else { "failure" }, login.as_str()]
+        });
+        Self {
+            logins: to.counters("chancery_login_attempts_total", "Login attempts per factor.", [axes(["method", "outcome", "reason"], logins)]),
+            logouts: to.counters("chancery_logouts_total", "Logouts.", [closed(Logout::ALL, "type", Logout::as_str)]),
+            hash_durations: to.histograms("chancery_password_hash_duration_seconds", "Argon2 time.", [closed(HashOperation::ALL, "operation", HashOperation::as_str)]),
+            hash_queue: to.gauges("chancery_password_hash_queue", "Waiting hash jobs.", []),
+            hash_slots: to.gauges("chancery_password_hash_slots", "Allowed hash jobs.", []),
+            hash_rejected: to.counters("chancery_password_hash_rejected_total", "Jobs refused for overload.", []),
+        }
+    }
+}
+
+pub(super) struct Keys {
+    pub(super) count: Gauges<2>,
+    pub(super) activated: Gauges<1>,
+    pub(super) rotations: Counters<1>,
+}
+
+/// The states of keys that are in the set.
+pub(super) const STATES: [KeyState; 3] = [KeyState::Next, KeyState::Active, KeyState::Retiring];
+
+impl Keys {
+    #[rustfmt::skip]
+    fn declare(to: &mut Builder) -> Self {
+        let algs = || axis("alg", SigningAlg::ALL.map(SigningAlg::as_str));
+        Self {
+            count: to.gauges("chancery_signing_keys", "Keys in the set.", [algs(), axis("state", STATES.map(KeyState::as_str))]),
+            activated: to.gauges("chancery_signing_key_activated_timestamp_seconds", "When the active key became active.", [algs()]),
+            rotations: to.counters("chancery_key_rotations_total", "Rotations.", [outcome()]),
+        }
+    }
+}
+
+pub(super) struct Storage {
+    pub(super) queries: Histograms<1>,
+    pub(super) errors: Counters<1>,
+    pub(super) up: Gauges<1>,
+    pub(super) bytes: Gauges<1>,
+    pub(super) rows: Gauges<1>,
+    pub(super) deleted: Counters<1>,
+    pub(super) schema: Gauges<0>,
+    pub(super) staleness: Gauges<0>,
+    pub(super) revocations: Gauges<0>,
+    pub(super) above_cap: Gauges<0>,
+}
+
+/// The `kind` values of [`Storage::errors`].
+pub(super) const ERROR_KINDS: [&str; 5] = ["connection", "serialization", "constraint", "io", "other"];
+
+/// The `file` values of [`Storage::bytes`].
+pub(super) const FILES: [&str; 2] = ["db", "wal"];
+
+impl Storage {
+    #[rustfmt::skip]
+    fn declare(to: &mut Builder, labels: &Labels) -> Self {
+        let operations = axes(["backend", "operation"], labels.operations.iter().map(|operation| ["sqlite", *operation]));
+        let errors = axes(["backend", "kind"], ERROR_KINDS.map(|kind| ["sqlite", kind]));
+        let tables = |name| axis(name, labels.tables.iter().copied());
+        Self {
+            queries: to.histograms("chancery_db_query_duration_seconds", "Statement time.", [operations]),
+            errors: to.counters("chancery_db_errors_total", "Database errors.", [errors]),
+            up: to.gauges("chancery_backend_up", "1 if the last probe succeeded.", [axis("backend", ["sql"])]),
+            bytes: to.gauges("chancery_storage_bytes", "Sizes of the store's files.", [axis("file", FILES)]),
+            rows: to.gauges("chancery_storage_rows", "Rows by class.", [tables("class")]),
+            deleted: to.counters("chancery_expired_rows_deleted_total", "Rows the sweeper deleted.", [tables("table")]),
+            schema: to.gauges("chancery_schema_version", "Applied migration.", []),
+            staleness: to.gauges("chancery_feed_staleness_seconds", "Age of what this node knows of the change feed.", []),
+            revocations: to.gauges("chancery_revocations", "Revocations this node holds in memory.", []),
+            above_cap: to.gauges("chancery_revocation_clients_above_cap", "Clients with more revoked tokens than memory may hold; the store is asked for theirs.", []),
+        }
+    }
+}
+
+pub(super) struct Caches {
+    pub(super) requests: Counters<3>,
+    pub(super) entries: Gauges<1>,
+    pub(super) weight: Gauges<1>,
+    pub(super) evictions: Counters<2>,
+}
+
+impl Caches {
+    #[rustfmt::skip]
+    fn declare(to: &mut Builder, labels: &Labels) -> Self {
+        let caches = || axis("cache", labels.caches.iter().copied());
+        Self {
+            requests: to.counters("chancery_cache_requests_total", "Cache look-ups.", [caches(), axis("tier", ["local"]), closed(CacheResult::ALL, "result", CacheResult::as_str)]),
+            entries: to.gauges("chancery_cache_entries", "Entries in the cache.", [caches()]),
+            weight: to.gauges("chancery_cache_weight_bytes", "Size of the cache.", [caches()]),
+            evictions: to.counters("chancery_cache_evictions_total", "Evictions.", [caches(), closed(Eviction::ALL, "reason", Eviction::as_str)]),
+        }
+    }
+}
+
+pub(super) struct Process {
+    pub(super) cpu: Gauges<0>,
+    pub(super) resident: Gauges<0>,
+    pub(super) open_fds: Gauges<0>,
+    pub(super) max_fds: Gauges<0>,
+    pub(super) started: Gauges<0>,
+}
+
+impl Process {
+    #[rustfmt::skip]
+    fn declare(to: &mut Builder) -> Self {
+        Self {
+            cpu: to.observed_counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds."),
+            resident: to.gauges("process_resident_memory_bytes", "Resident memory size in bytes.", []),
+            open_fds: to.gauges("process_open_fds", "Number of open file descriptors.", []),
+            max_fds: to.gauges("process_max_fds", "Maximum number of open file descriptors.", []),
+            started: to.gauges("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", []),
+        }
+    }
+}
+
+fn closed<T: Copy>(all: &[T], name: &'static str, as_str: fn(T) -> &'static str) -> Axis {
+    axis(name, all.iter().map(|value| as_str(*value)))
+}
+
+/// Failure first, so that a flag is its position.
+fn outcome() -> Axis {
+    axis("outcome", ["failure", "success"])
+}
+
+/// Success, then a failure for each error, then one for errors that are not listed.
+fn outcomes(errors: &[&'static str]) -> Axis {
+    let failures = errors.iter().copied().chain(["other"]).map(|error| ["failure", error]);
+    axes(["outcome", "error"], [["success", "none"]].into_iter().chain(failures))
+}

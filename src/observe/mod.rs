@@ -1,0 +1,22 @@
+//! Metrics and logs. `metrics.rs` is the only file that names a metric.
+
+mod cells;
+mod labels;
+pub mod log;
+mod metrics;
+mod process;
+mod record;
+mod registry;
+pub mod request_id;
+
+pub use labels::{
+    Cache, CacheResult, Eviction, Grant, HashOperation, JwtFailure, JwtUse, Labels, Login, Logout, Operation,
+    Rejection, RevocationCause, Revoked, Route, TokenType,
+};
+pub use metrics::Metrics;
+
+/// The content type of [`Metrics::encode`].
+pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! How values get into the metrics: one typed method for each thing that happens.
+//!
+//! What is called for each request takes no lock, no look-up by name and no allocation. Methods that set
+//! gauges are for samplers and slow paths.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    labels::*,
+    metrics::{ERROR_KINDS, FILES, Metrics, STATES},
+    process::Figures,
+    registry::Gauges,
+};
+use crate::model::{AuthMethod, KeyState, SecurityEvent, SigningAlg, SigningKey};
+
+/// Requests.
+impl Metrics {
+    /// The handle of a route; `unmatched` if it is not listed.
+    pub fn route(&self, method: &str, template: &str) -> Route {
+        let routes = &self.labels.routes;
+        Route(routes.iter().position(|route| *route == (method, template)).unwrap_or(routes.len()))
+    }
+
+    /// A request's head has arrived. Each call is followed by one of [`Metrics::request_left`], on any thread,
+    /// also when the client goes away.
+    pub fn request_arrived(&self) {
+        self.registry.step(self.http.in_flight, 1);
+    }
+
+    /// A request is no longer being handled.
+    pub fn request_left(&self) {
+        self.registry.step(self.http.in_flight, -1);
+    }
+
+    /// A request was answered.
+    pub fn request(&self, route: Route, status: u16, took: Duration) {
+        self.registry.observe(self.http.durations, [route.0, class(status)], took);
+        self.registry.add(self.http.requests, [route.0, exact(status)], 1);
+    }
+
+    /// A request was refused before it was routed.
+    pub fn rejected(&self, reason: Rejection) {
+        self.registry.add(self.http.rejected, [reason as usize], 1);
+    }
+
+    /// A panic was caught.
+    pub fn panicked(&self) {
+        self.registry.add(self.http.panics, [], 1);
+    }
+}
+
+/// Protocol.
+impl Metrics {
+    /// The handle of a grant type; `unknown` if it is not listed.
+    pub fn grant(&self, grant_type: &str) -> Grant {
+        let grants = &self.labels.grants;
+        Grant(grants.iter().position(|grant| *grant == grant_type).unwrap_or(grants.len()))
+    }
+
+    /// The token endpoint answered, with this OAuth error if any.
+    pub fn token_request(&self, grant: Grant, error: Option<&str>) {
+        self.registry.add(self.oauth.token_requests, [grant.0, result(&self.labels.token_errors, error)], 1);
+    }
+
+    /// A token was issued.
+    pub fn token_issued(&self, token: TokenType, grant: Grant) {
+        self.registry.add(self.oauth.tokens_issued, [token as usize, grant.0], 1);
+    }
+
+    /// The authorization endpoint answered, with this OAuth error if any.
+    pub fn authorize_request(&self, error: Option<&str>) {
+        self.registry.add(self.oauth.authorize_requests, [result(&self.labels.authorize_errors, error)], 1);
+    }
+
+    /// A token was introspected.
+    pub fn introspection(&self, active: bool) {
+        self.registry.add(self.oauth.introspections, [usize::from(active)], 1);
+    }
+
+    /// A revocation was acknowledged.
+    pub fn revocation(&self, cause: RevocationCause, what: Revoked) {
+        self.registry.add(self.oauth.revocations, [cause as usize, what as usize], 1);
+    }
+
+    /// A revocation of another node became effective here, so long after it was committed.
+    pub fn revocation_heard(&self, after: Duration) {
+        self.registry.observe(self.oauth.propagation, [], after);
+    }
+
+    /// A client tried to authenticate.
+    pub fn client_auth(&self, method: AuthMethod, success: bool) {
+        self.registry.add(self.oauth.client_auth, [method as usize, usize::from(success)], 1);
+    }
+
+    /// A JWT was rejected.
+    pub fn jwt_rejected(&self, as_what: JwtUse, reason: JwtFailure) {
+        self.registry.add(self.oauth.jwt_failures, [as_what as usize, reason as usize], 1);
+    }
+
+    /// Something an operator should be able to count.
+    pub fn security_event(&self, event: SecurityEvent) {
+        self.registry.add(self.oauth.security_events, [event as usize], 1);
+    }
+}
+
+/// Signing in and out, passwords.
+impl Metrics {
+    /// Somebody tried to sign in with a password.
+    pub fn login(&self, result: Login) {
+        self.registry.add(self.sign_in.logins, [result as usize], 1);
+    }
+
+    /// A session ended.
+    pub fn logout(&self, how: Logout) {
+        self.registry.add(self.sign_in.logouts, [how as usize], 1);
+    }
+
+    /// A password was hashed; the time is that of the hash, without waiting.
+    pub fn password_hashed(&self, operation: HashOperation, took: Duration) {
+        self.registry.observe(self.sign_in.hash_durations, [operation as usize], took);
+    }
+
+    /// A hash was refused because too many were waiting.
+    pub fn password_hash_rejected(&self) {
+        self.registry.add(self.sign_in.hash_rejected, [], 1);
+    }
+
+    /// Sets how many hashes wait, and how many may wait or run.
+    pub fn set_password_queue(&self, waiting: usize, slots: usize) {
+        self.registry.set(self.sign_in.hash_queue, [], waiting as f64);
+        self.registry.set(self.sign_in.hash_slots, [], slots as f64);
+    }
+}
+
+/// Signing keys.
+impl Metrics {
+    /// Signing keys were rotated, or should have been.
+    pub fn key_rotated(&self, success: bool) {
+        self.registry.add(self.keys.rotations, [usize::from(success)], 1);
+    }
+
+    /// Sets what is in the key ring.
+    pub fn set_signing_keys(&self, keys: &[SigningKey]) {
+        for alg in SigningAlg::ALL {
+            let of = |state| keys.iter().filter(move |key| key.alg == alg && key.state == state);
+            for (at, state) in STATES.into_iter().enumerate() {
+                self.registry.set(self.keys.count, [alg as usize, at], of(state).count() as f64);
+            }
+            let activated = of(KeyState::Active).filter_map(|key| key.activated_at).max();
+            let activated = activated.map_or(f64::NAN, |at| at.0 as f64);
+            self.registry.set(self.keys.activated, [alg as usize], activated);
+        }
+    }
+}
+
+/// The store and the feed.
+impl Metrics {
+    /// The handle of a kind of statement, to be asked for once; `None` if it is not listed.
+    pub fn operation(&self, name: &str) -> Option<Operation> {
+        self.labels.operations.iter().position(|operation| *operation == name).map(Operation)
+    }
+
+    /// A statement was executed.
+    pub fn query(&self, operation: Operation, took: Duration) {
+        self.registry.observe(self.storage.queries, [operation.0], took);
+    }
+
+    /// The store failed; `kind` as in `store::StoreErrorKind`.
+    pub fn store_error(&self, kind: &str) {
+        let at = ERROR_KINDS.iter().position(|known| *known == kind).unwrap_or(ERROR_KINDS.len() - 1);
+        self.registry.add(self.storage.errors, [at], 1);
+    }
+
+    /// The sweeper deleted rows of a table.
+    pub fn rows_deleted(&self, table: &str, rows: u64) {
+        if let Some(at) = self.labels.tables.iter().position(|known| *known == table) {
+            self.registry.add(self.storage.deleted, [at], rows);
+        }
+    }
+
+    /// Sets whether the store answered the last probe.
+    pub fn set_store_up(&self, up: bool) {
+        self.registry.set(self.storage.up, [0], f64::from(u8::from(up)));
+    }
+
+    /// Sets rows by class and bytes by file, as in `store::StorageFigures`.
+    pub fn set_storage(&self, rows: &[(&str, u64)], bytes: &[(&str, u64)]) {
+        self.set_named(self.storage.rows, &self.labels.tables, rows);
+        self.set_named(self.storage.bytes, &FILES, bytes);
+    }
+
+    /// Sets the number of the last applied migration.
+    pub fn set_schema_version(&self, version: u32) {
+        self.registry.set(self.storage.schema, [], f64::from(version));
+    }
+
+    /// Sets the age of what this node knows of the change feed.
+    pub fn set_feed_staleness(&self, age: Duration) {
+        self.registry.set(self.storage.staleness, [], age.as_secs_f64());
+    }
+
+    /// Sets how many revocations are held in memory, and for how many clients there were too many.
+    pub fn set_revocations(&self, held: usize, clients_above_cap: usize) {
+        self.registry.set(self.storage.revocations, [], held as f64);
+        self.registry.set(self.storage.above_cap, [], clients_above_cap as f64);
+    }
+
+    fn set_named(&self, gauges: Gauges<1>, names: &[&str], values: &[(&str, u64)]) {
+        for (name, value) in values {
+            if let Some(at) = names.iter().position(|known| known == name) {
+                self.registry.set(gauges, [at], *value as f64);
+            }
+        }
+    }
+}
+
+/// Caches.
+impl Metrics {
+    /// The handle of a cache, to be asked for once; `None` if it is not listed.
+    pub fn cache(&self, name: &str) -> Option<Cache> {
+        self.labels.caches.iter().position(|cache| *cache == name).map(Cache)
+    }
+
+    /// So many look-ups in a cache ended like this; caches count for themselves and tell it in sums.
+    pub fn cache_requests(&self, cache: Cache, result: CacheResult, lookups: u64) {
+        self.registry.add(self.caches.requests, [cache.0, 0, result as usize], lookups);
+    }
+
+    /// Entries left a cache.
+    pub fn cache_evicted(&self, cache: Cache, reason: Eviction, entries: u64) {
+        self.registry.add(self.caches.evictions, [cache.0, reason as usize], entries);
+    }
+
+    /// Sets the size of a cache.
+    pub fn set_cache_size(&self, cache: Cache, entries: u64, bytes: u64) {
+        self.registry.set(self.caches.entries, [cache.0], entries as f64);
+        self.registry.set(self.caches.weight, [cache.0], bytes as f64);
+    }
+}
+
+/// Reading.
+impl Metrics {
+    /// Has gauges set shortly before each scrape. Samplers must not wait for anything.
+    pub fn sample(&self, sampler: impl Fn(&Self) + Send + Sync + 'static) {
+        self.samplers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(sampler));
+    }
+
+    /// Everything in the Prometheus text format 0.0.4 (`prometheus::TEXT_FORMAT`).
+    pub fn encode(&self) -> String {
+        let samplers = self.samplers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for sampler in samplers {
+            sampler(self);
+        }
+        let figures = Figures::read();
+        self.registry.set(self.process.cpu, [], figures.cpu_seconds);
+        self.registry.set(self.process.resident, [], figures.resident_bytes);
+        self.registry.set(self.process.open_fds, [], figures.open_fds);
+        self.registry.set(self.process.max_fds, [], figures.max_fds);
+        self.registry.encode()
+    }
+}
+
+/// The position of a result: success, the listed errors, then all others.
+fn result(errors: &[&str], error: Option<&str>) -> usize {
+    match error {
+        None => 0,
+        Some(error) => 1 + errors.iter().position(|known| *known == error).unwrap_or(errors.len()),
+    }
+}

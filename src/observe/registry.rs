@@ -1,0 +1,355 @@
+//! Families of series: declared once, written through handles, encoded in the Prometheus text format 0.0.4.
+//!
+//! A family's label values are closed sets (axes), so every series exists from the start and a handle is
+//! only arithmetic: writing takes no look-up, no lock and no allocation.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use prometheus::{TextEncoder, proto};
+
+use super::cells::Cells;
+
+/// Upper edges of the buckets in nanoseconds. Every threshold of an alert is an edge.
+#[rustfmt::skip]
+const EDGES: [u64; 13] = [
+    1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000, 250_000_000,
+    500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000,
+];
+
+/// Cells of one histogram: a bucket below each edge, one above all, and the sum in nanoseconds.
+const HISTOGRAM: usize = EDGES.len() + 2;
+
+/// One or more label names and the closed set of their values.
+pub(super) struct Axis {
+    names: Vec<&'static str>,
+    values: Vec<Vec<&'static str>>,
+}
+
+/// One label.
+pub(super) fn axis(name: &'static str, values: impl IntoIterator<Item = &'static str>) -> Axis {
+    Axis { names: vec![name], values: values.into_iter().map(|value| vec![value]).collect() }
+}
+
+/// Labels whose values come together.
+pub(super) fn axes<const L: usize>(
+    names: [&'static str; L],
+    values: impl IntoIterator<Item = [&'static str; L]>,
+) -> Axis {
+    Axis { names: names.to_vec(), values: values.into_iter().map(|value| value.to_vec()).collect() }
+}
+
+/// Where a family with `N` axes begins and how long its axes are.
+#[derive(Clone, Copy)]
+struct Shape<const N: usize> {
+    first: usize,
+    sizes: [usize; N],
+    stride: usize,
+}
+
+impl<const N: usize> Shape<N> {
+    /// The first cell of the series at these positions.
+    fn cell(&self, at: [usize; N]) -> usize {
+        debug_assert!(at.iter().zip(&self.sizes).all(|(at, size)| at < size), "{at:?} of {:?}", self.sizes);
+        let series = at.iter().zip(&self.sizes).fold(0, |series, (at, size)| series * size + at);
+        self.first + series * self.stride
+    }
+}
+
+/// A counter for each combination of `N` axes.
+#[derive(Clone, Copy)]
+pub(super) struct Counters<const N: usize>(Shape<N>);
+
+/// A value that goes up and down by steps, on any thread.
+#[derive(Clone, Copy)]
+pub(super) struct Level(Shape<0>);
+
+/// A histogram for each combination of `N` axes.
+#[derive(Clone, Copy)]
+pub(super) struct Histograms<const N: usize>(Shape<N>);
+
+/// A value that is set, for each combination of `N` axes. While it is not a number the series is left out.
+#[derive(Clone, Copy)]
+pub(super) struct Gauges<const N: usize>(Shape<N>);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Counter,
+    Level,
+    Histogram,
+    /// Set, not added to; the flag tells whether it is exported as a counter.
+    Gauge {
+        counts: bool,
+    },
+}
+
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    axes: Vec<Axis>,
+    first: usize,
+}
+
+/// Collects the declarations.
+#[derive(Default)]
+pub(super) struct Builder {
+    families: Vec<Family>,
+    cells: usize,
+    gauges: Vec<AtomicU64>,
+}
+
+impl Builder {
+    pub(super) fn counters<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        axes: [Axis; N],
+    ) -> Counters<N> {
+        Counters(self.family(name, help, Kind::Counter, axes))
+    }
+
+    pub(super) fn level(&mut self, name: &'static str, help: &'static str) -> Level {
+        Level(self.family(name, help, Kind::Level, []))
+    }
+
+    pub(super) fn histograms<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        axes: [Axis; N],
+    ) -> Histograms<N> {
+        Histograms(self.family(name, help, Kind::Histogram, axes))
+    }
+
+    pub(super) fn gauges<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        axes: [Axis; N],
+    ) -> Gauges<N> {
+        Gauges(self.family(name, help, Kind::Gauge { counts: false }, axes))
+    }
+
+    /// A counter that somebody else keeps, the kernel for example.
+    pub(super) fn observed_counter(&mut self, name: &'static str, help: &'static str) -> Gauges<0> {
+        Gauges(self.family(name, help, Kind::Gauge { counts: true }, []))
+    }
+
+    pub(super) fn build(self) -> Registry {
+        Registry { cells: Cells::new(self.cells), families: self.families, gauges: self.gauges.into() }
+    }
+
+    fn family<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        kind: Kind,
+        axes: [Axis; N],
+    ) -> Shape<N> {
+        let sizes = axes.each_ref().map(|axis| axis.values.len());
+        let series: usize = sizes.iter().product();
+        let (first, stride) = match kind {
+            Kind::Gauge { .. } => {
+                let first = self.gauges.len();
+                self.gauges.extend((0..series).map(|_| AtomicU64::new(0_f64.to_bits())));
+                (first, 1)
+            }
+            _ => {
+                let stride = if kind == Kind::Histogram { HISTOGRAM } else { 1 };
+                let first = self.cells;
+                self.cells += series * stride;
+                (first, stride)
+            }
+        };
+        self.families.push(Family { name, help, kind, axes: axes.into(), first });
+        Shape { first, sizes, stride }
+    }
+}
+
+/// All families and their values.
+pub(super) struct Registry {
+    families: Vec<Family>,
+    cells: Cells,
+    gauges: Box<[AtomicU64]>,
+}
+
+impl Registry {
+    pub(super) fn add<const N: usize>(&self, counters: Counters<N>, at: [usize; N], amount: u64) {
+        self.cells.add(counters.0.cell(at), amount);
+    }
+
+    pub(super) fn step(&self, level: Level, by: i64) {
+        self.cells.add(level.0.cell([]), by.cast_unsigned());
+    }
+
+    pub(super) fn observe<const N: usize>(&self, histograms: Histograms<N>, at: [usize; N], took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let first = histograms.0.cell(at);
+        self.cells.add(first + EDGES.partition_point(|edge| *edge < nanos), 1);
+        self.cells.add(first + EDGES.len() + 1, nanos);
+    }
+
+    pub(super) fn set<const N: usize>(&self, gauges: Gauges<N>, at: [usize; N], value: f64) {
+        self.gauges[gauges.0.cell(at)].store(value.to_bits(), Relaxed);
+    }
+
+    /// Everything in the text format. Families without series are left out.
+    pub(super) fn encode(&self) -> String {
+        let families: Vec<_> = self
+            .families
+            .iter()
+            .map(|family| self.family(family))
+            .filter(|family| !family.get_metric().is_empty())
+            .collect();
+        TextEncoder::new().encode_to_string(&families).expect("every family has a name and a series")
+    }
+
+    fn family(&self, family: &Family) -> proto::MetricFamily {
+        let series: usize = family.axes.iter().map(|axis| axis.values.len()).product();
+        let mut encoded = proto::MetricFamily::default();
+        encoded.set_name(family.name.to_owned());
+        encoded.set_help(family.help.to_owned());
+        encoded.set_field_type(match family.kind {
+            Kind::Counter | Kind::Gauge { counts: true } => proto::MetricType::COUNTER,
+            Kind::Level | Kind::Gauge { counts: false } => proto::MetricType::GAUGE,
+            Kind::Histogram => proto::MetricType::HISTOGRAM,
+        });
+        encoded.set_metric((0..series).filter_map(|index| self.series(family, index)).collect());
+        encoded
+    }
+
+    fn series(&self, family: &Family, index: usize) -> Option<proto::Metric> {
+        let mut metric = proto::Metric::from_label(labels(&family.axes, index));
+        match family.kind {
+            Kind::Counter => metric.set_counter(counter(self.cells.sum(family.first + index) as f64)),
+            Kind::Level => metric.set_gauge(gauge(self.cells.sum(family.first + index).cast_signed() as f64)),
+            Kind::Histogram => metric.set_histogram(self.histogram(family.first + index * HISTOGRAM)),
+            Kind::Gauge { counts } => {
+                let value = f64::from_bits(self.gauges[family.first + index].load(Relaxed));
+                if value.is_nan() {
+                    return None;
+                }
+                if counts { metric.set_counter(counter(value)) } else { metric.set_gauge(gauge(value)) }
+            }
+        }
+        Some(metric)
+    }
+
+    fn histogram(&self, first: usize) -> proto::Histogram {
+        let mut count = 0;
+        let mut buckets = Vec::with_capacity(EDGES.len());
+        for (at, edge) in EDGES.iter().enumerate() {
+            count += self.cells.sum(first + at);
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(*edge as f64 / 1e9);
+            bucket.set_cumulative_count(count);
+            buckets.push(bucket);
+        }
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(count + self.cells.sum(first + EDGES.len()));
+        histogram.set_sample_sum(self.cells.sum(first + EDGES.len() + 1) as f64 / 1e9);
+        histogram
+    }
+}
+
+/// The labels of the series with this index: the last axis changes fastest, as in [`Shape::cell`].
+fn labels(axes: &[Axis], mut index: usize) -> Vec<proto::LabelPair> {
+    let mut pairs = Vec::new();
+    for axis in axes.iter().rev() {
+        let values = &axis.values[index % axis.values.len()];
+        index /= axis.values.len();
+        for (name, value) in axis.names.iter().zip(values).rev() {
+            let mut pair = proto::LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pairs.push(pair);
+        }
+    }
+    pairs.reverse();
+    pairs
+}
+
+fn counter(value: f64) -> proto::Counter {
+    let mut counter = proto::Counter::default();
+    counter.set_value(value);
+    counter
+}
+
+fn gauge(value: f64) -> proto::Gauge {
+    let mut gauge = proto::Gauge::default();
+    gauge.set_value(value);
+    gauge
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_series_has_its_own_cell_and_labels() {
+        let mut builder = Builder::default();
+        builder.counters("before_total", "Stands before.", []);
+        let pairs = axes(["method", "route"], [["GET", "/a"], ["POST", "/b"]]);
+        let handle = builder.counters("things_total", "Things.", [pairs, axis("kind", ["x", "y", "z"])]);
+        let registry = builder.build();
+        for route in 0..2 {
+            for kind in 0..3 {
+                registry.add(handle, [route, kind], (10 * route + kind) as u64);
+            }
+        }
+        let text = registry.encode();
+        for line in [
+            "# HELP things_total Things.",
+            "# TYPE things_total counter",
+            "before_total 0",
+            r#"things_total{method="GET",route="/a",kind="x"} 0"#,
+            r#"things_total{method="GET",route="/a",kind="z"} 2"#,
+            r#"things_total{method="POST",route="/b",kind="y"} 11"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_on_an_edge_counts_below_it() {
+        let mut builder = Builder::default();
+        let handle = builder.histograms("wait_seconds", "Waits.", []);
+        let registry = builder.build();
+        for ms in [0, 1, 100, 101, 20_000] {
+            registry.observe(handle, [], Duration::from_millis(ms));
+        }
+        let text = registry.encode();
+        for line in [
+            r#"wait_seconds_bucket{le="0.001"} 2"#,
+            r#"wait_seconds_bucket{le="0.1"} 3"#,
+            r#"wait_seconds_bucket{le="0.25"} 4"#,
+            r#"wait_seconds_bucket{le="10"} 4"#,
+            r#"wait_seconds_bucket{le="+Inf"} 5"#,
+            "wait_seconds_sum 20.202",
+            "wait_seconds_count 5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_gauge_that_is_not_a_number_is_left_out() {
+        let mut builder = Builder::default();
+        let handle = builder.gauges("size_bytes", "Sizes.", [axis("file", ["a", "b"])]);
+        let level = builder.level("in_flight", "Now.");
+        let registry = builder.build();
+        registry.set(handle, [0], f64::NAN);
+        registry.set(handle, [1], 1.5);
+        registry.step(level, 1);
+        registry.step(level, -3);
+        let text = registry.encode();
+        assert!(!text.contains(r#"file="a""#) && text.contains("size_bytes{file=\"b\"} 1.5\n"), "{text}");
+        assert!(text.contains("in_flight -2\n"), "{text}");
+        registry.set(handle, [1], f64::NAN);
+        assert!(!registry.encode().contains("size_bytes"));
+    }
+}
