@@ -26,3 +26,4 @@ pub mod crypto;
 pub mod model;
 pub mod observe;
 pub mod resilience;
+pub mod store;

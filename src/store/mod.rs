@@ -1,0 +1,24 @@
+//! The store's traits: reads by role, and one way to write, [`Commits::commit`].
+//!
+//! A write is data ([`Commit`]): what it spends and the effects that follow. A driver applies it in
+//! one transaction together with the rows of the change feed, so that nothing durable happens that
+//! other nodes do not hear of. Single use is decided here, once: who loses is told
+//! [`CommitError::AlreadySpent`].
+
+mod commit;
+mod error;
+mod feed;
+mod index;
+mod read;
+pub mod sqlite;
+
+pub use commit::*;
+pub use error::*;
+pub use feed::*;
+pub use index::*;
+pub use read::*;
+
+/// Everything a store can do.
+pub trait Store: Clients + Users + Grants + Keys + FeedReads + Commits + Upkeep {}
+
+impl<S: Clients + Users + Grants + Keys + FeedReads + Commits + Upkeep> Store for S {}

@@ -1,0 +1,98 @@
+//! The embedded store: SQLite in WAL mode with one thread that writes and many connections that read.
+//!
+//! [`Commits::commit`] returns when the commit is on disk. Concurrent commits share one transaction
+//! (see `writer.rs`) and each learns its own outcome; reads run inline on the caller's thread. Any
+//! number of processes may open the same file: SQLite's own lock orders their writes.
+
+mod apply;
+mod backup;
+mod clients;
+mod columns;
+mod feed;
+mod grants;
+mod keys;
+mod lock;
+mod migrate;
+mod open;
+mod place;
+mod readers;
+mod sessions;
+mod statements;
+mod upkeep;
+mod users;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+
+pub use lock::ServeLock;
+pub use migrate::{MigrationStatus, migrate_status, migrate_up};
+pub use open::{OpenError, Options};
+pub use upkeep::{RETRY_ANSWER_KEPT, row_classes};
+
+use self::{readers::Readers, statements::Statements, writer::Writer};
+use super::{Commit, CommitError, Commits, Committed, StoreError};
+
+/// A store in one file.
+pub struct Sqlite {
+    path: PathBuf,
+    readers: Readers,
+    writer: Writer,
+    executed: Arc<AtomicU64>,
+    /// When `PRAGMA optimize` last ran, as the sweeper counts time.
+    optimized_at: AtomicU64,
+}
+
+impl Sqlite {
+    /// Opens a store, making it if there is none.
+    pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
+        let connection = open::writing(path, &options)?;
+        let executed = Arc::new(AtomicU64::new(0));
+        let writer = Writer::start(connection, options.queue, Arc::clone(&executed))
+            .map_err(|source| OpenError::io("start the writer of", path, source))?;
+        let readers = Readers::new(path, options.readers, options.busy_timeout);
+        Ok(Self { path: path.to_owned(), readers, writer, executed, optimized_at: AtomicU64::new(0) })
+    }
+
+    /// Takes the lock of a data folder, so that two servers never run on it.
+    pub fn lock_for_serving(data_dir: &Path) -> Result<ServeLock, OpenError> {
+        lock::for_serving(data_dir)
+    }
+
+    /// How many statements were executed since the store was opened, BEGIN and COMMIT included.
+    pub fn statements(&self) -> u64 {
+        self.executed.load(Ordering::Relaxed)
+    }
+
+    /// Finishes what is queued and closes the writer; commits fail from then on. Dropping the store
+    /// does the same.
+    pub fn close(&self) {
+        self.writer.close();
+        self.readers.close();
+    }
+
+    fn read<T>(&self, load: impl FnOnce(Statements<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.readers.read(&self.executed, load)
+    }
+
+    fn read_at_once<T>(
+        &self,
+        load: impl FnOnce(Statements<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.readers.read_at_once(&self.executed, load)
+    }
+}
+
+#[async_trait]
+impl Commits for Sqlite {
+    async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        self.writer.commit(commit).await
+    }
+}

@@ -1,0 +1,239 @@
+//! The writer: one thread owns the only connection that writes, and gathers waiting commits into
+//! one transaction, because what a commit costs is the flush to disk.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::AtomicU64,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{apply, statements::Statements};
+use crate::store::{Commit, CommitError, Committed, StoreError, StoreErrorKind};
+
+/// Commits in one transaction at most.
+const BATCH: usize = 256;
+
+type Outcome = Result<Committed, CommitError>;
+type Work = Box<dyn FnOnce(Statements<'_>) + Send>;
+
+/// A commit that waits, and where its outcome is told.
+struct Waiting {
+    commit: Commit,
+    reply: oneshot::Sender<Outcome>,
+}
+
+enum Job {
+    Commit(Waiting),
+    /// Maintenance, in a transaction of its own.
+    Work(Work),
+}
+
+/// The thread's handle. Dropping it lets the thread finish what is queued.
+pub(super) struct Writer {
+    queue: Mutex<Option<SyncSender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        connection: Connection,
+        queue: usize,
+        executed: Arc<AtomicU64>,
+    ) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(queue.max(1));
+        let thread = std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
+            let work = || serve(&receiver, Statements::new(&connection, &executed));
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                // Nobody knows what state the thread was in, and without it nothing can be revoked.
+                // The panic hook has said what happened.
+                std::process::abort();
+            }
+        })?;
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Does a commit together with others; returns when it is durable.
+    pub(super) async fn commit(&self, commit: Commit) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        self.send(Job::Commit(Waiting { commit, reply }))?;
+        outcome.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    /// Does maintenance in one transaction between two batches.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, outcome) = oneshot::channel();
+        self.send(Job::Work(Box::new(move |db| {
+            // Whoever asked may have gone; the work is done all the same.
+            let _ = reply.send(transaction(db, || Ok(work(db)?)));
+        })))?;
+        outcome.await.map_err(|_| closed())?
+    }
+
+    /// Takes no more, finishes what is queued, and ends the thread.
+    pub(super) fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // It cannot have panicked: a panic ends the process.
+            let _ = thread.join();
+        }
+    }
+
+    fn send(&self, job: Job) -> Result<(), StoreError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        match queue.as_ref().ok_or_else(closed)?.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => {
+                Err(StoreError::new(StoreErrorKind::Serialization, "busy: the queue of writes is full"))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(closed()),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::new(StoreErrorKind::Connection, "the store is closed")
+}
+
+fn serve(queue: &Receiver<Job>, db: Statements<'_>) {
+    while let Ok(first) = queue.recv() {
+        let mut batch = Vec::new();
+        let mut works = Vec::new();
+        for job in std::iter::once(first).chain(queue.try_iter()).take(BATCH) {
+            match job {
+                Job::Commit(waiting) => batch.push(waiting),
+                Job::Work(work) => works.push(work),
+            }
+        }
+        if !batch.is_empty() {
+            write(db, batch);
+        }
+        works.into_iter().for_each(|work| work(db));
+    }
+}
+
+/// Writes a batch and tells each its outcome. A batch that fails as a whole is written one by one,
+/// so that a commit too big for the disk does not take the others with it.
+fn write(db: Statements<'_>, batch: Vec<Waiting>) {
+    match transaction(db, || apply_each(db, &batch)) {
+        Ok(outcomes) => {
+            for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+                let _ = waiting.reply.send(outcome);
+            }
+        }
+        Err(error) => {
+            // Waiting for the lock once more for each of them would take minutes.
+            if batch.len() == 1 || error.kind == StoreErrorKind::Serialization {
+                for waiting in batch {
+                    let _ = waiting.reply.send(Err(error.clone().into()));
+                }
+            } else {
+                batch.into_iter().for_each(|waiting| write(db, vec![waiting]));
+            }
+        }
+    }
+}
+
+/// Everything inside is durable when this returns `Ok`, and undone otherwise.
+fn transaction<T>(
+    db: Statements<'_>,
+    inside: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    if !db.outside_transaction() {
+        // The last one could not be undone, the disk being broken; it may be whole again.
+        db.run("ROLLBACK", [])?;
+    }
+    db.run("BEGIN IMMEDIATE", [])?;
+    let done = inside().and_then(|value| {
+        db.run("COMMIT", [])?;
+        Ok(value)
+    });
+    if done.is_err() && !db.outside_transaction() {
+        // The error that matters is the first.
+        let _ = db.run("ROLLBACK", []);
+    }
+    done
+}
+
+/// Applies each commit in a savepoint of its own: one's conflict undoes that one only.
+fn apply_each(db: Statements<'_>, batch: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for waiting in batch {
+        db.run("SAVEPOINT one_commit", [])?;
+        let outcome = apply::apply(db, &waiting.commit);
+        match &outcome {
+            Err(CommitError::Store(error)) if db.outside_transaction() => return Err(error.clone()),
+            Err(_) => _ = db.run("ROLLBACK TO one_commit", [])?,
+            Ok(_) => {}
+        }
+        db.run("RELEASE one_commit", [])?;
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{CommitId, Id, Resource, UnixTime},
+        store::{Effect, sqlite::open},
+    };
+
+    fn resource(number: u8, uri_length: usize) -> Commit {
+        let id = Id([number; 16]);
+        let uri = format!("https://{number}.example/{}", "x".repeat(uri_length));
+        let resource = Resource { id, uri, owner: None, created_at: UnixTime(1) };
+        let effects = vec![Effect::InsertResource(resource)];
+        Commit { id: CommitId(id), at: UnixTime(1), spend: None, effects }
+    }
+
+    /// The page limit stands for a full disk: SQLite answers both in the same way.
+    #[tokio::test]
+    async fn a_commit_the_disk_has_no_room_for_fails_alone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("chancery.db");
+        let connection = open::writing(&path, &open::Options::default()).expect("the store opens");
+        connection.query_row("PRAGMA max_page_count = 60", [], |_| Ok(())).expect("a limit");
+        let writer = Arc::new(Writer::start(connection, 100, Arc::default()).expect("a thread"));
+
+        // While somebody else holds the lock, the commits gather in one batch.
+        let other = Connection::open(&path).expect("another process");
+        other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+        let mut running = Vec::new();
+        for number in 0..9 {
+            let commit = resource(number, if number == 4 { 1_000_000 } else { 10 });
+            let writer = Arc::clone(&writer);
+            running.push(tokio::spawn(async move { writer.commit(commit).await }));
+        }
+        tokio::task::yield_now().await;
+        other.execute_batch("ROLLBACK").expect("the lock is given back");
+        for (number, commit) in running.into_iter().enumerate() {
+            match commit.await.expect("no panic") {
+                Ok(_) => assert_ne!(number, 4),
+                Err(CommitError::Store(error)) => {
+                    assert_eq!((number, error.kind), (4, StoreErrorKind::Io), "{error}");
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        let stored = other.query_row("SELECT count(*) FROM resources", [], |row| row.get::<_, i64>(0));
+        assert_eq!(stored, Ok(8));
+    }
+}

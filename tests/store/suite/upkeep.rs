@@ -1,0 +1,167 @@
+//! The sweeper, restored backups, figures.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chancery::{model::*, store::*};
+
+use crate::fixtures::*;
+
+async fn swept(store: &Arc<dyn Store>, now: UnixTime) -> BTreeMap<&'static str, u64> {
+    store.sweep(now, 1000).await.unwrap().into_iter().filter(|(_, rows)| *rows > 0).collect()
+}
+
+pub async fn the_sweeper_deletes_what_expired_and_nothing_else(place: &dyn Place) {
+    let store = place.open().await;
+    let (family, code) = stored_code(&store).await;
+    let (token, session) = (refresh_token(&family), session(family.user));
+    let revoked = Effect::RevokeToken { token: TokenId(id()), client: family.client, until: NOW.plus(200) };
+    given(
+        &store,
+        [
+            Effect::InsertRefreshToken(token.clone().into()),
+            Effect::InsertSession(session.clone().into()),
+            revoked,
+        ],
+    )
+    .await;
+    let once = Spend::Once { id: id(), expires_at: NOW.plus(100) };
+    store.commit(spending(once.clone(), [])).await.unwrap();
+
+    assert_eq!(swept(&store, code.expires_at.minus(1)).await, BTreeMap::new());
+    assert_eq!(swept(&store, code.expires_at).await, BTreeMap::from([("codes", 1)]));
+    assert_eq!(store.code(&code.digest).await.unwrap(), None);
+    assert_eq!(swept(&store, NOW.plus(100)).await, BTreeMap::from([("spent", 1)]));
+    store.commit(spending(once, [])).await.expect("its time is past, it is forgotten");
+    assert_eq!(swept(&store, NOW.plus(200)).await, BTreeMap::from([("spent", 1), ("revocations", 1)]));
+    assert_eq!(swept(&store, session.expires_at).await, BTreeMap::from([("sessions", 1)]));
+    assert_eq!(store.session(&session.digest).await.unwrap(), None);
+    assert_eq!(swept(&store, token.expires_at).await, BTreeMap::from([("refresh_tokens", 1)]));
+    assert_eq!(store.refresh_token(&token.digest).await.unwrap(), None);
+    assert!(store.family(family.id).await.unwrap().is_some());
+    assert_eq!(swept(&store, family.expires_at).await, BTreeMap::from([("families", 1)]));
+    // A cache may remember what has expired, so it is another node that is asked.
+    assert_eq!(place.open().await.family(family.id).await.unwrap(), None);
+}
+
+/// R22: a replay is recognised for as long as there is a family to revoke.
+pub async fn a_spent_code_is_kept_as_long_as_its_family(place: &dyn Place) {
+    let store = place.open().await;
+    let (family, code) = stored_code(&store).await;
+    store.commit(spending(Spend::Code(code.id), [])).await.unwrap();
+    swept(&store, family.expires_at.minus(1)).await;
+    assert!(store.code(&code.digest).await.unwrap().is_some());
+    assert_eq!(swept(&store, family.expires_at).await, BTreeMap::from([("families", 1)]));
+    assert_eq!(store.code(&code.digest).await.unwrap(), None);
+}
+
+pub async fn a_sweep_deletes_no_more_than_its_limit(place: &dyn Place) {
+    let store = place.open().await;
+    let user = UserId(id());
+    given(&store, (0..7).map(|_| Effect::InsertSession(session(user).into()))).await;
+    for left in [4, 1, 0] {
+        store.sweep(LATER, 3).await.unwrap();
+        assert_eq!(store.sessions(user).await.unwrap().len(), left);
+    }
+}
+
+/// One family may have a million tokens; the commits that wait must not wait for all of them.
+pub async fn a_family_with_many_tokens_goes_in_small_batches(place: &dyn Place) {
+    let store = place.open().await;
+    let (family, _) = stored_code(&store).await;
+    let tokens: Vec<_> = (0..9).map(|_| refresh_token(&family)).collect();
+    given(&store, tokens.iter().map(|token| Effect::InsertRefreshToken(token.clone().into()))).await;
+    let left = async || {
+        let mut left = 0;
+        for token in &tokens {
+            left += usize::from(store.refresh_token(&token.digest).await.unwrap().is_some());
+        }
+        left
+    };
+    store.sweep(LATER, 2).await.unwrap();
+    assert!(left().await >= 9 - 2 * 2, "two of their own class, and two with their family");
+    for _ in 0..4 {
+        store.sweep(LATER, 2).await.unwrap();
+    }
+    assert_eq!(left().await, 0);
+    assert_eq!(place.open().await.family(family.id).await.unwrap(), None);
+}
+
+pub async fn old_changes_go_but_the_feed_still_knows_where_it_is(place: &dyn Place) {
+    const TWO_HOURS: u64 = 2 * 60 * 60;
+    let store = place.open().await;
+    let revoke = || Effect::RevokeToken { token: TokenId(id()), client: ClientKey(id()), until: LATER };
+    given(&store, (0..4).map(|_| revoke())).await;
+    let young = Commit { at: NOW.plus(TWO_HOURS), ..commit([revoke()]) };
+    store.commit(young).await.unwrap();
+    assert_eq!(swept(&store, NOW.plus(TWO_HOURS)).await, BTreeMap::new());
+
+    assert_eq!(store.sweep(NOW.plus(TWO_HOURS + 1), 3).await.unwrap().last(), Some(&("changes", 3)));
+    let page = store.feed(0, 100).await.unwrap();
+    assert_eq!((page.oldest, page.head.seq, page.changes.len()), (4, 5, 2));
+    swept(&store, LATER).await;
+    let page = store.feed(5, 100).await.unwrap();
+    assert_eq!((page.oldest, page.head.seq), (5, 5), "the newest stays");
+    given(&store, [revoke()]).await;
+    assert_eq!(store.feed(5, 100).await.unwrap().changes[0].0, 6, "a number is never used twice");
+}
+
+/// Once a clock was a year ahead. That must not keep every later change for a year: whoever has not
+/// read one that is deleted too soon loads anew.
+pub async fn a_change_dated_in_the_future_holds_nothing_up(place: &dyn Place) {
+    let store = place.open().await;
+    let revoke = || Effect::RevokeToken { token: TokenId(id()), client: ClientKey(id()), until: LATER };
+    store.commit(Commit { at: LATER, ..commit([revoke()]) }).await.unwrap();
+    given(&store, (0..3).map(|_| revoke())).await;
+    swept(&store, NOW.plus(2 * 60 * 60 + 1)).await;
+    assert_eq!(store.feed(0, 100).await.unwrap().oldest, 4, "the newest stays");
+}
+
+pub async fn retry_answers_are_deleted_after_their_window(place: &dyn Place) {
+    let store = place.open().await;
+    let (family, token) = stored_refresh_token(&store).await;
+    let (spend, next) = rotation(&token, &family);
+    store.commit(spending(spend, [Effect::InsertRefreshToken(next.into())])).await.unwrap();
+    assert_eq!(swept(&store, NOW.plus(60)).await, BTreeMap::new());
+    assert_eq!(swept(&store, NOW.plus(61)).await, BTreeMap::from([("retry_answers", 1)]));
+    let kept = store.refresh_token(&token.digest).await.unwrap().unwrap();
+    assert_eq!(kept.retry_answer, None);
+    assert!(kept.spent_by.is_some(), "reuse is still recognised");
+    assert_eq!(swept(&store, NOW.plus(61)).await, BTreeMap::new());
+}
+
+/// The node that served before the restore may have issued tokens under epochs that the backup has
+/// never heard of.
+pub async fn restoring_a_backup_kills_every_token(place: &dyn Place) {
+    let store = place.open().await;
+    let (user, client) = (user("alice"), client("web"));
+    given(&store, [Effect::InsertUser(user.clone().into()), Effect::InsertClient(client.clone().into())])
+        .await;
+    let before = store.feed(0, 1).await.unwrap().head;
+    store.restored(NOW, LATER).await.unwrap();
+    let raised = store.user(user.id).await.unwrap().unwrap().epoch;
+    assert!(raised > 1_000_000, "above every epoch there was: {raised}");
+    assert_eq!(store.client("web").await.unwrap().unwrap().epoch, raised);
+    let entry = |kind, id, client| Revocation { kind, id, epoch: raised, client, expires_at: LATER };
+    let expected = [
+        entry(RevocationKind::User, user.id.0, ClientKey::default()),
+        entry(RevocationKind::Client, client.key.0, client.key),
+    ];
+    assert_eq!(all_revocations(&store).await, expected);
+    let after = store.feed(0, 1).await.unwrap().head;
+    assert_ne!(after.epoch, before.epoch, "every node reads everything anew");
+
+    store.restored(NOW, LATER).await.unwrap();
+    assert_eq!(store.user(user.id).await.unwrap().unwrap().epoch, raised + 1, "and again");
+    assert_ne!(store.feed(0, 1).await.unwrap().head.epoch, after.epoch);
+}
+
+pub async fn a_store_tells_its_schema_and_its_size(place: &dyn Place) {
+    let store = place.open().await;
+    store.probe().await.unwrap();
+    assert!(store.schema_version().await.unwrap() >= 1);
+    given(&store, [Effect::InsertClient(client("a").into()), Effect::InsertClient(client("b").into())]).await;
+    let figures = store.figures().await.unwrap();
+    assert!(figures.rows.contains(&("clients", 2)), "{:?}", figures.rows);
+    assert!(figures.rows.contains(&("changes", 2)), "{:?}", figures.rows);
+    assert!(figures.bytes.iter().any(|(_, bytes)| *bytes > 0), "{:?}", figures.bytes);
+}
