@@ -1,0 +1,426 @@
+//! A store over a store: answers from memory what the policy allows, and hands on the rest.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{CacheFigures, Doorbell, FeedOptions, Tail, caches::Caches};
+use crate::{model::*, resilience::Clock, store::*};
+
+/// How much is cached, how long, and how the feed is followed.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheOptions {
+    /// The most bytes for all caches together (`cache.max_memory`).
+    pub max_memory: u64,
+    /// The longest an entry is used (`cache.ttl`).
+    pub ttl: Duration,
+    /// The feed that keeps the entries true.
+    pub feed: FeedOptions,
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self { max_memory: 64 << 20, ttl: Duration::from_secs(300), feed: FeedOptions::default() }
+    }
+}
+
+/// A store with caches in front. Nothing is answered from memory unless the feed proves it fresh; when
+/// it cannot, reads of cached kinds fail like a store that cannot be reached.
+///
+/// A commit whose caller goes away in the middle, or whose outcome stays unknown, may still become
+/// durable. Its effect on this node then comes with the feed, as it does on every other node: that
+/// covers what waiting for the commit in a task of its own would not, namely an error after COMMIT was
+/// sent. The tail is woken at once and looks again after its interval; nobody was told "done" meanwhile.
+pub struct Cached<S: ?Sized> {
+    store: Arc<S>,
+    tail: Arc<Tail<S>>,
+}
+
+impl<S: Store + ?Sized> Cached<S> {
+    /// Puts empty caches in front of a store. [`Tail::start`] and [`Tail::run`] are the caller's to call.
+    pub fn new(store: Arc<S>, options: CacheOptions, clock: Clock) -> Self {
+        let caches = Caches::new(options.max_memory, options.ttl);
+        let tail = Arc::new(Tail::new(store.clone(), caches, options.feed, clock));
+        Self { store, tail }
+    }
+
+    /// What follows the feed; it is this node's `RevocationIndex`.
+    pub fn tail(&self) -> &Arc<Tail<S>> {
+        &self.tail
+    }
+
+    /// What each cache did and holds.
+    pub fn stats(&self) -> Vec<CacheFigures> {
+        self.tail.caches.figures()
+    }
+
+    async fn fresh(&self) -> Result<Duration, StoreError> {
+        let stale = |_| StoreError::new(StoreErrorKind::Connection, "the change feed cannot be read");
+        self.tail.fresh().await.map_err(stale)
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> Clients for Cached<S> {
+    async fn client(&self, client_id: &str) -> Result<Option<Arc<Client>>, StoreError> {
+        let now = self.fresh().await?;
+        let cache = &self.tail.caches.client;
+        match cache.get(client_id, now) {
+            Some(known) => Ok(known),
+            None => cache.load(client_id, now, || self.store.client(client_id)).await,
+        }
+    }
+
+    async fn client_by_key(&self, key: ClientKey) -> Result<Option<Arc<Client>>, StoreError> {
+        let now = self.fresh().await?;
+        let cache = &self.tail.caches.client_by_key;
+        match cache.get(&key, now) {
+            Some(known) => Ok(known),
+            None => cache.load(&key, now, || self.store.client_by_key(key)).await,
+        }
+    }
+
+    async fn clients(&self, after: Option<ClientKey>, limit: usize) -> Result<Vec<Client>, StoreError> {
+        self.store.clients(after, limit).await
+    }
+
+    async fn resource(&self, uri: &str) -> Result<Option<Arc<Resource>>, StoreError> {
+        let now = self.fresh().await?;
+        let cache = &self.tail.caches.resource;
+        match cache.get(uri, now) {
+            Some(known) => Ok(known),
+            None => cache.load(uri, now, || self.store.resource(uri)).await,
+        }
+    }
+
+    async fn resources(&self, after: Option<Id>, limit: usize) -> Result<Vec<Resource>, StoreError> {
+        self.store.resources(after, limit).await
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> Users for Cached<S> {
+    async fn user(&self, id: UserId) -> Result<Option<Arc<User>>, StoreError> {
+        let now = self.fresh().await?;
+        let cache = &self.tail.caches.user;
+        match cache.get(&id, now) {
+            Some(known) => Ok(known),
+            None => cache.load(&id, now, || self.store.user(id)).await,
+        }
+    }
+
+    async fn user_by_name(&self, username: &str) -> Result<Option<User>, StoreError> {
+        self.store.user_by_name(username).await
+    }
+
+    async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
+        self.store.users(after, limit).await
+    }
+
+    async fn session(&self, digest: &Digest) -> Result<Option<Session>, StoreError> {
+        self.store.session(digest).await
+    }
+
+    async fn session_by_id(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        self.store.session_by_id(id).await
+    }
+
+    async fn sessions(&self, user: UserId) -> Result<Vec<Session>, StoreError> {
+        self.store.sessions(user).await
+    }
+
+    async fn consent(&self, user: UserId, client: ClientKey) -> Result<Option<Consent>, StoreError> {
+        self.store.consent(user, client).await
+    }
+
+    async fn consents(&self, user: UserId) -> Result<Vec<Consent>, StoreError> {
+        self.store.consents(user).await
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> Grants for Cached<S> {
+    async fn code(&self, digest: &Digest) -> Result<Option<Code>, StoreError> {
+        self.store.code(digest).await
+    }
+
+    async fn refresh_token(&self, digest: &Digest) -> Result<Option<RefreshToken>, StoreError> {
+        self.store.refresh_token(digest).await
+    }
+
+    async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {
+        let now = self.fresh().await?;
+        let cache = &self.tail.caches.family;
+        match cache.get(&id, now) {
+            Some(known) => Ok(known),
+            None => cache.load(&id, now, || self.store.family(id)).await,
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> Keys for Cached<S> {
+    async fn signing_keys(&self, gone: bool) -> Result<Vec<SigningKey>, StoreError> {
+        self.store.signing_keys(gone).await
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> FeedReads for Cached<S> {
+    async fn feed(&self, seq: u64, limit: usize) -> Result<FeedPage, StoreError> {
+        self.store.feed(seq, limit).await
+    }
+
+    async fn revocations(
+        &self,
+        after: Option<(RevocationKind, Id)>,
+        limit: usize,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.store.revocations(after, limit).await
+    }
+
+    async fn revocations_of(&self, ids: &[(RevocationKind, Id)]) -> Result<Vec<Revocation>, StoreError> {
+        self.store.revocations_of(ids).await
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> Commits for Cached<S> {
+    async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        let mut ring = RingOnDrop { doorbell: self.tail.doorbell(), needed: true };
+        let outcome = self.store.commit(commit).await;
+        if let Ok(committed) = &outcome {
+            committed.changes.iter().for_each(|change| self.tail.apply(change));
+        }
+        ring.needed = match &outcome {
+            Ok(committed) => !committed.changes.is_empty(),
+            // It may have been done all the same.
+            Err(CommitError::Store(_)) => true,
+            Err(_) => false,
+        };
+        outcome
+    }
+}
+
+/// Rings unless told that there is no need; also when the commit's future is dropped half-way.
+struct RingOnDrop {
+    doorbell: Doorbell,
+    needed: bool,
+}
+
+impl Drop for RingOnDrop {
+    fn drop(&mut self) {
+        if self.needed {
+            self.doorbell.ring();
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> Upkeep for Cached<S> {
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.store.probe().await
+    }
+
+    async fn sweep(&self, now: UnixTime, limit: usize) -> Result<Swept, StoreError> {
+        self.store.sweep(now, limit).await
+    }
+
+    async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        self.store.backup(to).await
+    }
+
+    async fn restored(&self, now: UnixTime, until: UnixTime) -> Result<(), StoreError> {
+        let _ring = RingOnDrop { doorbell: self.tail.doorbell(), needed: true };
+        self.store.restored(now, until).await
+    }
+
+    async fn schema_version(&self) -> Result<u32, StoreError> {
+        self.store.schema_version().await
+    }
+
+    async fn figures(&self) -> Result<StorageFigures, StoreError> {
+        self.store.figures().await
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> RevocationIndex for Cached<S> {
+    async fn is_revoked(&self, what: &Revocable, strict: bool) -> Result<bool, Stale> {
+        self.tail.is_revoked(what, strict).await
+    }
+
+    async fn are_revoked(&self, what: &[Revocable], strict: bool) -> Result<Vec<bool>, Stale> {
+        self.tail.are_revoked(what, strict).await
+    }
+
+    async fn confirm_fresh(&self) -> Result<(), Stale> {
+        self.tail.confirm_fresh().await
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.tail.is_fresh()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::testing::*;
+
+    async fn enabled(node: &Node) -> bool {
+        node.cached.client("client-0").await.expect("the store answers").expect("it exists").enabled
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hit_performs_no_statement() {
+        let node = node(CacheOptions::default()).await;
+        node.cached.client("client-0").await.expect("loaded");
+        node.cached.client_by_key(client_key(0)).await.expect("loaded");
+        let before = node.store.statements();
+        for _ in 0..100 {
+            assert!(node.cached.client("client-0").await.expect("cached").is_some());
+            assert!(node.cached.client_by_key(client_key(0)).await.expect("cached").is_some());
+            assert!(!node.cached.is_revoked(&token(client_key(0), 7), false).await.expect("fresh"));
+        }
+        assert_eq!(node.store.statements(), before);
+        let figures = node.cached.stats()[0];
+        assert_eq!((figures.cache, figures.hits, figures.misses, figures.entries), ("client", 100, 1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn concurrent_misses_are_one_statement() {
+        let node = node(CacheOptions::default()).await;
+        let before = node.store.statements();
+        node.store.rows.close();
+        let tasks: Vec<_> = (0..100)
+            .map(|_| {
+                let cached = node.cached.clone();
+                tokio::spawn(async move { cached.client("client-0").await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        node.store.rows.open();
+        for task in tasks {
+            assert!(task.await.expect("no panic").expect("loaded").is_some());
+        }
+        assert_eq!(node.store.statements(), before + 1);
+    }
+
+    /// R41
+    #[tokio::test(start_paused = true)]
+    async fn a_revocation_is_effective_before_the_commit_returns() {
+        let node = node(CacheOptions::default()).await;
+        node.cached.client("client-0").await.expect("loaded");
+        node.commit(revoke(client_key(0), 7)).await;
+        assert_eq!(node.cached.is_revoked(&token(client_key(0), 7), false).await, Ok(true));
+        assert!(enabled(&node).await);
+        node.commit(Effect::SetClientEnabled(client_key(0), false)).await;
+        assert!(!enabled(&node).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_raised_epoch_is_seen_under_every_name_of_the_client() {
+        let node = node(CacheOptions::default()).await;
+        node.cached.client("client-0").await.expect("loaded");
+        node.cached.client_by_key(client_key(0)).await.expect("loaded");
+        node.commit(Effect::RaiseClientEpoch { client: client_key(0), until: NOW.plus(600) }).await;
+        let by_name = node.cached.client("client-0").await.expect("loaded").expect("it exists");
+        let by_key = node.cached.client_by_key(client_key(0)).await.expect("loaded").expect("it exists");
+        assert_eq!((by_name.epoch, by_key.epoch), (1, 1));
+        assert_eq!(node.cached.is_revoked(&token(client_key(0), 7), false).await, Ok(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_fill_cannot_bring_a_disabled_client_back() {
+        let node = node(CacheOptions::default()).await;
+        node.store.rows.close();
+        let cached = node.cached.clone();
+        let late = tokio::spawn(async move { cached.client("client-0").await });
+        node.store.rows.arrived(node.store.rows.count() + 1).await;
+        // The row was read while the client was enabled; its delivery is still to come.
+        node.commit(Effect::SetClientEnabled(client_key(0), false)).await;
+        node.store.rows.open();
+        let late = late.await.expect("no panic").expect("loaded").expect("it exists");
+        assert!(!late.enabled, "it was read once more");
+        assert!(!enabled(&node).await);
+        assert_eq!(node.cached.stats()[0].overtaken, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_fill_overtaken_by_the_feed_is_dropped_too() {
+        let node = node(CacheOptions::default()).await;
+        node.store.rows.close();
+        let cached = node.cached.clone();
+        let late = tokio::spawn(async move { cached.client("client-0").await });
+        node.store.rows.arrived(node.store.rows.count() + 1).await;
+        // Another node commits, and this one hears of it.
+        let elsewhere = commit(Effect::SetClientEnabled(client_key(0), false));
+        node.store.commit(elsewhere).await.expect("the store commits");
+        node.cached.tail().start().await.expect("the feed is read");
+        node.store.rows.open();
+        assert!(!late.await.expect("no panic").expect("loaded").expect("it exists").enabled);
+        assert!(!enabled(&node).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_resource_is_remembered_until_it_is_made() {
+        let node = node(CacheOptions::default()).await;
+        assert_eq!(node.cached.resource("https://r.example").await.expect("loaded"), None);
+        let before = node.store.statements();
+        assert_eq!(node.cached.resource("https://r.example").await.expect("cached"), None);
+        assert_eq!(node.store.statements(), before);
+        node.commit(Effect::InsertResource(resource("https://r.example"))).await;
+        assert!(node.cached.resource("https://r.example").await.expect("loaded").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_client_is_asked_for_again() {
+        let node = node(CacheOptions::default()).await;
+        let before = node.store.statements();
+        for _ in 0..3 {
+            assert_eq!(node.cached.client("nobody").await.expect("loaded"), None);
+        }
+        assert_eq!(node.store.statements(), before + 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_whose_caller_went_away_takes_effect_with_the_feed() {
+        let node = node(CacheOptions::default()).await;
+        node.run();
+        node.store.feed.arrived(2).await;
+        node.store.commits.close();
+        let cached = node.cached.clone();
+        let caller = tokio::spawn(async move { cached.commit(commit(revoke(client_key(0), 7))).await });
+        node.store.commits.arrived(1).await;
+        let reads = node.store.feed.count();
+        caller.abort();
+        node.store.feed.arrived(reads + 1).await;
+        assert_eq!(node.cached.is_revoked(&token(client_key(0), 7), true).await, Ok(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stale_node_serves_no_cached_row() {
+        let node = node(CacheOptions::default()).await;
+        node.run();
+        assert!(enabled(&node).await);
+        node.store.commit(commit(Effect::SetClientEnabled(client_key(0), false))).await.expect("committed");
+        node.clock.advance(Duration::from_secs(60));
+        assert!(!enabled(&node).await, "it read the feed first");
+        node.store.fail(true);
+        node.clock.advance(Duration::from_secs(60));
+        let error = node.cached.client("client-0").await.expect_err("nothing proves it fresh");
+        assert_eq!(error.kind, StoreErrorKind::Connection);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_can_stand_where_a_store_and_an_index_are_wanted() {
+        let node = node(CacheOptions::default()).await;
+        let store: Arc<dyn Store> = node.cached.clone();
+        let index: Arc<dyn RevocationIndex> = node.cached.tail().clone();
+        assert!(store.client("client-0").await.expect("loaded").is_some());
+        assert!(index.is_fresh());
+        let again = Cached::new(store, CacheOptions::default(), node.clock.clone());
+        again.tail().start().await.expect("a cache may stand on any store");
+    }
+}

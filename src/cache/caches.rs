@@ -1,0 +1,75 @@
+//! The caches of one node together, and what a change does to them.
+
+use std::time::Duration;
+
+use super::{
+    count::CacheFigures,
+    l1::L1,
+    policy::{self, touched},
+};
+use crate::{model::*, store::Change};
+
+/// One cache per row of the policy table.
+pub(super) struct Caches {
+    pub(super) client: L1<String, Client>,
+    pub(super) client_by_key: L1<ClientKey, Client>,
+    pub(super) resource: L1<String, Resource>,
+    pub(super) user: L1<UserId, User>,
+    pub(super) family: L1<FamilyId, Family>,
+}
+
+impl Caches {
+    /// Empty caches that share `max_memory` bytes.
+    pub(super) fn new(max_memory: u64, ttl: Duration) -> Self {
+        Self {
+            client: L1::new(&policy::CLIENT, max_memory, ttl),
+            client_by_key: L1::new(&policy::CLIENT_BY_KEY, max_memory, ttl),
+            resource: L1::new(&policy::RESOURCE, max_memory, ttl),
+            user: L1::new(&policy::USER, max_memory, ttl),
+            family: L1::new(&policy::FAMILY, max_memory, ttl),
+        }
+    }
+
+    /// Forgets what a change made untrue.
+    pub(super) fn apply(&self, change: &Change) {
+        let touched = touched(change);
+        if let Some(client_id) = touched.client_id {
+            self.client.invalidate(client_id);
+        } else if let Some(key) = touched.client {
+            // A raised epoch names the key only. It is rare enough to look through all names.
+            self.client.invalidate_where(|client| client.key == key);
+        }
+        if let Some(key) = touched.client {
+            self.client_by_key.invalidate(&key);
+        }
+        if let Some(uri) = touched.resource {
+            self.resource.invalidate(uri);
+        }
+        if let Some(user) = touched.user {
+            self.user.invalidate(&user);
+        }
+        if let Some(family) = touched.family {
+            self.family.invalidate(&family);
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.client.clear();
+        self.client_by_key.clear();
+        self.resource.clear();
+        self.user.clear();
+        self.family.clear();
+    }
+
+    /// What each of them did and holds.
+    pub(super) fn figures(&self) -> Vec<CacheFigures> {
+        vec![
+            self.client.figures(),
+            self.client_by_key.figures(),
+            self.resource.figures(),
+            self.user.figures(),
+            self.family.figures(),
+        ]
+    }
+}

@@ -1,0 +1,104 @@
+//! What caches count: counters that many threads raise at once without sharing a cache line.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use serde::Serialize;
+
+const CELLS: usize = 16;
+
+/// What one cache did since the start, and what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CacheFigures {
+    /// The policy's name.
+    pub cache: &'static str,
+    /// Look-ups answered from memory.
+    pub hits: u64,
+    /// Look-ups that had to wait for the store.
+    pub misses: u64,
+    /// Loads that failed.
+    pub errors: u64,
+    /// Entries held.
+    pub entries: u64,
+    /// Their bytes, estimated.
+    pub weight: u64,
+    /// The most bytes it may hold.
+    pub capacity: u64,
+    /// Entries dropped to make room.
+    pub evicted_size: u64,
+    /// Entries dropped because of their age.
+    pub evicted_ttl: u64,
+    /// Entries dropped because of a change.
+    pub invalidated: u64,
+    /// Rows not kept because a change came while they were read.
+    pub overtaken: u64,
+}
+
+/// The counters of one cache; see [`CacheFigures`].
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) hits: Counter,
+    pub(super) misses: Counter,
+    pub(super) errors: AtomicU64,
+    pub(super) evicted_size: AtomicU64,
+    pub(super) evicted_ttl: AtomicU64,
+    pub(super) invalidated: AtomicU64,
+    pub(super) overtaken: AtomicU64,
+}
+
+/// Adds one to a counter that is not on the path of a hit.
+pub(super) fn one(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A counter in cells; each thread has one and shares it with few others.
+#[derive(Debug, Default)]
+pub(super) struct Counter([Padded; CELLS]);
+
+/// Two cache lines wide: processors fetch lines in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub(super) fn add(&self) {
+        self.0[cell()].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted so far.
+    pub(super) fn total(&self) -> u64 {
+        self.0.iter().map(|cell| cell.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+fn cell() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static CELL: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    CELL.with(|own| {
+        if own.get() == usize::MAX {
+            own.set(NEXT.fetch_add(1, Ordering::Relaxed) % CELLS);
+        }
+        own.get()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_threads_count_is_lost() {
+        let counter = Counter::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1_000).for_each(|_| counter.add()));
+            }
+        });
+        assert_eq!(counter.total(), 4_000);
+    }
+}

@@ -1,0 +1,317 @@
+//! The tail of the change feed: what keeps this node's knowledge true, and knows how fresh it is.
+
+use std::{
+    pin::{Pin, pin},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Mutex, Notify, watch},
+    time::{sleep, timeout},
+};
+
+use super::{Index, caches::Caches, fresh::Freshness};
+use crate::{model::*, resilience::Clock, store::*};
+
+/// How the feed is followed.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedOptions {
+    /// The feed is read so often, whether or not the doorbell rings (`feed.interval`).
+    pub interval: Duration,
+    /// Knowledge older than this is not answered from (`feed.max_staleness`).
+    pub max_staleness: Duration,
+    /// Rows asked for at once.
+    pub page: usize,
+    /// The most revoked tokens and families kept in memory for one client.
+    pub revocations_per_client: usize,
+}
+
+impl Default for FeedOptions {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(500),
+            max_staleness: Duration::from_secs(2),
+            page: 1_000,
+            revocations_per_client: 100_000,
+        }
+    }
+}
+
+/// Wakes the tail: something was committed. A ring may be lost; the interval makes up for it.
+#[derive(Clone, Debug, Default)]
+pub struct Doorbell(Arc<Notify>);
+
+impl Doorbell {
+    /// Rings. Many rings before the tail wakes are one.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+
+    async fn rung(&self) {
+        self.0.notified().await;
+    }
+
+    /// Takes note of rings so far.
+    async fn quiet(&self) {
+        tokio::select! {
+            biased;
+            () = self.rung() => {}
+            () = std::future::ready(()) => {}
+        }
+    }
+}
+
+/// Follows the change feed and applies it to the caches and the revocation index of this node.
+pub struct Tail<S: ?Sized> {
+    pub(super) store: Arc<S>,
+    options: FeedOptions,
+    clock: Clock,
+    pub(super) caches: Caches,
+    pub(super) index: Index,
+    pub(super) fresh: Freshness,
+    pub(super) doorbell: Doorbell,
+    /// Where this node stands; `None` until it has loaded. Held while the feed is read.
+    place: Mutex<Option<FeedPosition>>,
+    /// Reads begun so far; each has a number.
+    pub(super) begun: AtomicU64,
+    pub(super) ended: watch::Sender<Ended>,
+    /// Whether the signing keys in force may not be those of the store any more.
+    keys_changed: AtomicBool,
+    renew_keys: OnceLock<Box<dyn Fn() -> Renewal + Send + Sync>>,
+    on_revocation_seen: OnceLock<Box<dyn Fn(f64) + Send + Sync>>,
+}
+
+/// Putting the signing keys of the store in force.
+pub type Renewal = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+/// The numbers of the last reads that ended well and badly.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ended {
+    pub(super) well: u64,
+    pub(super) badly: u64,
+}
+
+impl<S: Store + ?Sized> Tail<S> {
+    /// Knows nothing and is not fresh until [`Tail::start`].
+    pub(super) fn new(store: Arc<S>, caches: Caches, options: FeedOptions, clock: Clock) -> Self {
+        Self {
+            store,
+            options,
+            caches,
+            index: Index::new(options.revocations_per_client),
+            fresh: Freshness::new(clock.clone(), options.max_staleness),
+            clock,
+            doorbell: Doorbell::default(),
+            place: Mutex::new(None),
+            begun: AtomicU64::new(0),
+            ended: watch::Sender::new(Ended::default()),
+            keys_changed: AtomicBool::new(false),
+            renew_keys: OnceLock::new(),
+            on_revocation_seen: OnceLock::new(),
+        }
+    }
+
+    /// Loads the index and reads the feed to its end. The node is ready when this returns `Ok`.
+    pub async fn start(&self) -> Result<(), StoreError> {
+        self.read().await
+    }
+
+    /// Follows the feed until `stop` is ready. To be watched: if it panics, the process must end,
+    /// because nothing else keeps revocations effective.
+    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        let mut failing = false;
+        loop {
+            let result = tokio::select! {
+                biased;
+                () = &mut stop => return,
+                result = self.read() => result,
+            };
+            match &result {
+                Err(error) if !failing => tracing::warn!(%error, "the change feed cannot be read"),
+                Ok(()) if failing => tracing::info!("the change feed can be read again"),
+                _ => {}
+            }
+            failing = result.is_err();
+            self.index.prune(self.clock.now());
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                () = self.doorbell.rung() => {}
+                () = sleep(self.options.interval) => {}
+            }
+        }
+    }
+
+    /// Where to ring when something was committed.
+    pub fn doorbell(&self) -> Doorbell {
+        self.doorbell.clone()
+    }
+
+    /// Calls `renew` whenever the set of signing keys may have changed, and is not fresh before that is
+    /// done: what a withdrawn key signed is revoked too. Only the first call of this has an effect.
+    pub fn on_keys_changed(&self, renew: impl Fn() -> Renewal + Send + Sync + 'static) {
+        // A second one is a mistake in the wiring; the keys are renewed all the same.
+        let _ = self.renew_keys.set(Box::new(renew));
+    }
+
+    /// Calls `seen` with the seconds from commit to effect of every revocation that takes effect
+    /// here. Commits are dated in whole seconds. Only the first call of this has an effect.
+    pub fn on_revocation_seen(&self, seen: impl Fn(f64) + Send + Sync + 'static) {
+        // A second observer is a mistake in the wiring that harms nobody.
+        let _ = self.on_revocation_seen.set(Box::new(seen));
+    }
+
+    /// The revocations held in memory.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Seconds since the last successful read of the feed was sent (`chancery_feed_staleness_seconds`).
+    pub fn staleness_seconds(&self) -> f64 {
+        self.fresh.seconds()
+    }
+
+    /// The moment on the boot clock at which knowledge was fresh: now, or after a shared read.
+    pub(super) async fn fresh(&self) -> Result<Duration, Stale> {
+        if let Some(now) = self.fresh.now() {
+            return Ok(now);
+        }
+        self.confirm(false).await?;
+        Ok(self.clock.boot())
+    }
+
+    /// Makes a change effective on this node. Doing so twice does no harm.
+    pub(super) fn apply(&self, change: &Change) {
+        if let Change::Revoked { what, id, epoch, client, expires_at, at } = *change {
+            match RevocationKind::from_u8(what) {
+                Some(kind) => {
+                    let new = self.index.add(&Revocation { kind, id, epoch, client, expires_at });
+                    if new && let Some(seen) = self.on_revocation_seen.get() {
+                        let elapsed = self.clock.millis().saturating_sub(at.0.saturating_mul(1_000));
+                        seen(Duration::from_millis(elapsed).as_secs_f64());
+                    }
+                }
+                None => tracing::error!(what, "a revocation of a kind this version does not know"),
+            }
+        }
+        self.caches.apply(change);
+        if matches!(change, Change::Keys) {
+            self.keys_changed.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// One read of the feed, to its end.
+    async fn read(&self) -> Result<(), StoreError> {
+        let mut place = self.place.lock().await;
+        // Whoever rang until here is served by this read.
+        self.doorbell.quiet().await;
+        // Counted before the first query is sent: who saw a smaller number came before this read.
+        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let result = self.catch_up(&mut place).await;
+        self.ended.send_modify(|ended| match result {
+            Ok(()) => ended.well = number,
+            Err(_) => ended.badly = number,
+        });
+        result
+    }
+
+    async fn catch_up(&self, place: &mut Option<FeedPosition>) -> Result<(), StoreError> {
+        if self.follow(place).await? || self.follow(place).await? {
+            return Ok(());
+        }
+        Err(StoreError::new(StoreErrorKind::Other, "the change feed contradicts itself"))
+    }
+
+    /// Reads up to the head, page by page; `false` if this node has missed something and must load anew.
+    async fn follow(&self, place: &mut Option<FeedPosition>) -> Result<bool, StoreError> {
+        let mut at = match *place {
+            Some(at) => at,
+            None => self.load().await?,
+        };
+        loop {
+            let sent = self.clock.read();
+            let page = self.ask(self.store.feed(at.seq, self.options.page)).await?;
+            if let Some(reason) = broken(at, &page, self.options.page) {
+                tracing::warn!(reason, ?at, head = ?page.head, "the change feed is loaded anew");
+                self.fresh.forget();
+                *place = None;
+                return Ok(false);
+            }
+            for (seq, change) in &page.changes {
+                self.apply(change);
+                at.seq = *seq;
+            }
+            if place.is_some() {
+                *place = Some(at);
+            }
+            if page.changes.len() < self.options.page {
+                if self.index.finish() {
+                    self.keys_changed.store(true, Ordering::SeqCst);
+                }
+                *place = Some(at);
+                self.renew_keys().await?;
+                self.fresh.prove(sent);
+                return Ok(true);
+            }
+        }
+    }
+
+    /// If it fails, the next read of the feed tries again.
+    async fn renew_keys(&self) -> Result<(), StoreError> {
+        let Some(renew) = self.renew_keys.get() else { return Ok(()) };
+        if self.keys_changed.swap(false, Ordering::SeqCst) {
+            let renewed = renew().await;
+            self.keys_changed.fetch_or(renewed.is_err(), Ordering::SeqCst);
+            return renewed;
+        }
+        Ok(())
+    }
+
+    /// Starts over: empties the caches and loads the index. The index begins before the head is read,
+    /// so that whatever is committed from then on is either in the rows or after the head. The caches
+    /// are emptied after it, so that no row read before the head stays: the changes it lacks would
+    /// never come. Nobody is answered from them meanwhile.
+    async fn load(&self) -> Result<FeedPosition, StoreError> {
+        self.fresh.forget();
+        self.index.begin();
+        let head = self.ask(self.store.feed(0, 0)).await?.head;
+        self.caches.clear();
+        let mut after = None;
+        loop {
+            let rows = self.ask(self.store.revocations(after, self.options.page)).await?;
+            self.index.load(&rows);
+            match rows.last() {
+                Some(last) if rows.len() == self.options.page => after = Some((last.kind, last.id)),
+                _ => return Ok(head),
+            }
+        }
+    }
+
+    /// A query that takes longer than knowledge keeps proves nothing; it is given up.
+    async fn ask<T>(&self, query: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let late = |_| Err(StoreError::new(StoreErrorKind::Connection, "the store did not answer in time"));
+        timeout(self.options.max_staleness, query).await.unwrap_or_else(late)
+    }
+}
+
+/// Why a reader that stands at `at` cannot go on from there.
+fn broken(at: FeedPosition, page: &FeedPage, limit: usize) -> Option<&'static str> {
+    let last = page.changes.last().map_or(at.seq, |(seq, _)| *seq);
+    if page.head.epoch != at.epoch {
+        Some("its history was rewritten")
+    } else if page.head.seq < at.seq {
+        Some("it went backwards")
+    } else if at.seq + 1 < page.oldest || (page.changes.len() < limit && last < page.head.seq) {
+        Some("changes were deleted before they were read")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;
