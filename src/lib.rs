@@ -26,5 +26,6 @@ pub mod config;
 pub mod crypto;
 pub mod model;
 pub mod observe;
+pub mod protocol;
 pub mod resilience;
 pub mod store;

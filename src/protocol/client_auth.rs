@@ -1,0 +1,179 @@
+//! RFC 6749 §2.3 — client authentication: client_secret_basic, client_secret_post, none.
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::{OauthError, Params, params};
+use crate::{
+    crypto::digest::{equal, sha256},
+    model::{AuthMethod, Client, Secret, UnixTime},
+};
+
+/// What a request says about who sends it, before anything was verified.
+#[derive(Debug)]
+pub struct Presented<'a> {
+    /// The `client_id`.
+    pub client_id: Cow<'a, str>,
+    /// How it is presented.
+    pub method: AuthMethod,
+    /// The secret, if the method has one.
+    pub secret: Option<Secret<String>>,
+}
+
+/// Reads the credentials of a request; more than one method is refused (R33, RFC 6749 §2.3).
+pub fn presented<'f>(authorization: Option<&str>, form: &'f Params<'_>) -> Result<Presented<'f>, OauthError> {
+    let (id, secret) = (form.get("client_id"), form.get("client_secret"));
+    if form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some() {
+        return Err(OauthError::new(
+            super::ErrorCode::InvalidClient,
+            "Client assertions are not supported. Use client_secret_basic or client_secret_post.",
+        ));
+    }
+    match (authorization, id, secret) {
+        (Some(_), _, Some(_)) => {
+            Err(OauthError::invalid_request("The request authenticates the client in more than one way."))
+        }
+        (Some(header), id, None) => {
+            let presented = basic(header)?;
+            if id.is_some_and(|id| id != presented.client_id) {
+                return Err(OauthError::invalid_request(
+                    "The client_id of the body differs from the one in the Authorization header.",
+                ));
+            }
+            Ok(presented)
+        }
+        (None, Some(id), Some(secret)) => Ok(Presented {
+            client_id: Cow::Borrowed(id),
+            method: AuthMethod::ClientSecretPost,
+            secret: Some(Secret::new(secret.to_owned())),
+        }),
+        (None, Some(id), None) => {
+            Ok(Presented { client_id: Cow::Borrowed(id), method: AuthMethod::None, secret: None })
+        }
+        (None, None, _) => Err(OauthError::invalid_client()),
+    }
+}
+
+/// RFC 6749 §2.3.1: `Basic base64(urlencode(id):urlencode(secret))`.
+fn basic(header: &str) -> Result<Presented<'static>, OauthError> {
+    let malformed = || {
+        OauthError::new(
+            super::ErrorCode::InvalidClient,
+            "The Authorization header is not HTTP Basic with a form-encoded client_id and client_secret.",
+        )
+    };
+    let (scheme, credentials) = header.split_once(' ').ok_or_else(malformed)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(malformed());
+    }
+    let bytes = zeroize::Zeroizing::new(STANDARD.decode(credentials.trim()).map_err(|_| malformed())?);
+    let at = bytes.iter().position(|byte| *byte == b':').ok_or_else(malformed)?;
+    let decoded = |bytes| params::decode(bytes).map(Cow::into_owned).map_err(|_| malformed());
+    Ok(Presented {
+        client_id: Cow::Owned(decoded(&bytes[..at])?),
+        method: AuthMethod::ClientSecretBasic,
+        secret: Some(Secret::new(decoded(&bytes[at + 1..])?)),
+    })
+}
+
+/// Whether the client is who it says it is. One error for every cause; secrets in constant time.
+pub fn verify(presented: &Presented, client: Option<&Client>, now: UnixTime) -> Result<(), OauthError> {
+    let digest = sha256(presented.secret.as_ref().map_or("", |secret| secret.expose()).as_bytes());
+    let known = client.is_some_and(|client| {
+        // R31: a client uses its registered method and no other.
+        client.enabled && client.auth_method == presented.method && {
+            // Compares with every secret, so that the time does not tell which one matched.
+            let live = |until: Option<UnixTime>| until.is_none_or(|until| now < until);
+            let matches = |found, secret: &crate::model::ClientSecret| {
+                found | (equal(&secret.digest.0, &digest.0) & live(secret.expires_at))
+            };
+            client.is_public() || client.secrets.iter().fold(false, matches)
+        }
+    });
+    if known { Ok(()) } else { Err(OauthError::invalid_client()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ErrorCode;
+
+    fn read(header: Option<&str>, body: &str) -> Result<(String, AuthMethod, Option<String>), ErrorCode> {
+        let form = Params::parse(body.as_bytes()).unwrap();
+        presented(header, &form)
+            .map(|p| (p.client_id.to_string(), p.method, p.secret.map(|s| s.expose().clone())))
+            .map_err(|error| error.code)
+    }
+
+    fn header(id: &str, secret: &str) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
+    }
+
+    #[test]
+    fn basic_credentials_are_percent_decoded() {
+        let got = read(Some(&header("a%3Ab", "p%25+q")), "");
+        assert_eq!(got, Ok(("a:b".into(), AuthMethod::ClientSecretBasic, Some("p% q".into()))));
+    }
+
+    #[test]
+    fn the_example_of_rfc_6749_is_read() {
+        let got = read(Some("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"), "grant_type=x");
+        assert_eq!(got, Ok(("s6BhdRkqt3".into(), AuthMethod::ClientSecretBasic, Some("gX1fBat3bV".into()))));
+    }
+
+    /// R33
+    #[test]
+    fn more_than_one_method_is_refused() {
+        let got = read(Some(&header("a", "b")), "client_id=a&client_secret=b");
+        assert_eq!(got, Err(ErrorCode::InvalidRequest));
+        assert_eq!(read(Some(&header("a", "b")), "client_id=c"), Err(ErrorCode::InvalidRequest));
+        assert!(read(Some(&header("a", "b")), "client_id=a").is_ok());
+    }
+
+    #[test]
+    fn malformed_credentials_are_invalid_client() {
+        for bad in ["", "Basic", "Basic !!", "Bearer abc", "Basic YQ==", "Basic YTolZ2c="] {
+            assert_eq!(read(Some(bad), "").map(|_| ()), Err(ErrorCode::InvalidClient), "{bad}");
+        }
+        assert_eq!(read(None, "client_secret=b"), Err(ErrorCode::InvalidClient));
+    }
+
+    fn client(method: AuthMethod, secrets: &[(&str, Option<u64>)]) -> Client {
+        let secrets = secrets.iter().map(|(secret, until)| crate::model::ClientSecret {
+            digest: sha256(secret.as_bytes()),
+            created_at: UnixTime(0),
+            expires_at: until.map(UnixTime),
+        });
+        Client { auth_method: method, secrets: secrets.collect(), ..Client::example() }
+    }
+
+    fn check(method: AuthMethod, secret: &str, client: Option<&Client>) -> bool {
+        let presented =
+            Presented { client_id: "c".into(), method, secret: Some(Secret::new(secret.to_owned())) };
+        verify(&presented, client, UnixTime(100)).is_ok()
+    }
+
+    /// R31, R34
+    #[test]
+    fn a_client_authenticates_with_its_own_method_and_a_living_secret() {
+        use AuthMethod::{ClientSecretBasic as Basic, ClientSecretPost as Post};
+        let held = client(Basic, &[("new", None), ("old", Some(200)), ("dead", Some(100))]);
+        assert!(check(Basic, "new", Some(&held)) && check(Basic, "old", Some(&held)));
+        assert!(!check(Basic, "dead", Some(&held)), "an expired secret");
+        assert!(!check(Basic, "other", Some(&held)) && !check(Post, "new", Some(&held)));
+        assert!(!check(AuthMethod::None, "new", Some(&held)), "no fall-back to no authentication");
+        assert!(!check(Basic, "new", None));
+        assert!(!check(Basic, "", Some(&client(Basic, &[]))), "no secret registered");
+        assert!(check(AuthMethod::None, "", Some(&client(AuthMethod::None, &[]))));
+        assert!(!check(Basic, "new", Some(&Client { enabled: false, ..held })));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_headers_never_panic(text in "\\PC{0,80}") {
+            let _ = basic(&text);
+            let _ = basic(&format!("Basic {}", STANDARD.encode(&text)));
+        }
+    }
+}

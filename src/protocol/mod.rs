@@ -1,0 +1,36 @@
+//! The specifications, pure: no `async`, no clock, no randomness, no HTTP, no database, no logging.
+//!
+//! Time and randomness are arguments, side effects are data. One file per specification or concept,
+//! named by the specification's own word; one file per grant type in [`grants`].
+
+pub mod access_token;
+pub mod audience;
+pub mod authorize;
+pub mod authorize_response;
+pub mod bearer;
+pub mod claims;
+pub mod client_auth;
+pub mod discovery;
+pub mod error;
+pub mod grants;
+pub mod id_token;
+pub mod interaction;
+pub mod introspect;
+pub mod key_rotation;
+pub mod logout;
+pub mod params;
+pub mod password_policy;
+pub mod pkce;
+pub mod policy;
+pub mod redirect_uri;
+pub mod registration;
+pub mod resource;
+pub mod revoke;
+pub mod standard_claims;
+pub mod token;
+pub mod userinfo;
+pub mod username;
+
+pub use error::{ErrorCode, OauthError};
+pub use params::Params;
+pub use policy::Policy;
