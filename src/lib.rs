@@ -27,5 +27,6 @@ pub mod crypto;
 pub mod model;
 pub mod observe;
 pub mod protocol;
+pub mod provider;
 pub mod resilience;
 pub mod store;

@@ -1,0 +1,277 @@
+//! RFC 6749 §4.1 and OpenID Connect Core §3.1.2 — the authorization endpoint, and what follows it.
+
+use std::sync::Arc;
+
+use super::{
+    Provider, ProviderError,
+    browser::{Browser, PageError},
+    opened::rejection,
+    session::Person,
+    transaction::Transaction,
+};
+use crate::{
+    crypto::{opaque::Opaque, sign::jws_verify},
+    model::*,
+    observe::{JwtFailure, JwtUse},
+    protocol::{
+        ErrorCode, OauthError, Params,
+        authorize::{self, AuthorizeError, AuthorizeRequest, ReturnTo},
+        authorize_response::{self, AuthorizeResponse},
+        id_token,
+        interaction::{self, Facts, Next},
+    },
+    store::Effect,
+};
+
+/// Where the browser goes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To the sign-in page, with this transaction.
+    Login(String),
+    /// To the consent page, with this transaction.
+    Consent(String),
+    /// Back to the client.
+    Answer(AuthorizeResponse),
+}
+
+/// A page to show, or a step to take instead.
+#[derive(Clone, Debug)]
+pub enum Shown<P> {
+    /// Show this.
+    Page(P),
+    /// Nothing to ask any more.
+    Step(Step),
+}
+
+/// Where a transaction stands.
+pub(super) enum Stage {
+    Login,
+    Consent { scopes: Scopes, person: Person },
+    Answer(AuthorizeResponse),
+}
+
+/// Everything a code is issued for.
+pub(super) struct Approval<'a> {
+    pub request: &'a AuthorizeRequest,
+    pub client: &'a Client,
+    pub person: &'a Person,
+    pub scopes: Scopes,
+    /// The transaction to spend; none when no page was shown.
+    pub transaction: Option<&'a Transaction>,
+    /// Whether the person just said yes.
+    pub consented: bool,
+}
+
+impl Provider {
+    /// The authorization endpoint.
+    pub async fn authorize(&self, params: &Params<'_>, browser: &Browser) -> Result<Step, PageError> {
+        let now = self.clock.now();
+        let client = match params.get("client_id") {
+            Some(client_id) => self.store.client(client_id).await?,
+            None => None,
+        };
+        let parsed = match authorize::parse(params, client.as_deref()) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.refuse_authorize(error),
+        };
+        let client = client.expect("parse refuses a request without a client");
+        let mut request = parsed.request;
+        if let Some(hint) = parsed.id_token_hint {
+            let subject =
+                self.verified_hint(&hint).filter(|hint| hint.aud == client.client_id).map(|hint| hint.sub);
+            if subject.is_none() {
+                let error =
+                    OauthError::invalid_request("The id_token_hint is not an ID token of this client.");
+                return self.refuse_authorize(AuthorizeError::Redirect {
+                    to: request.to,
+                    error,
+                    event: None,
+                });
+            }
+            request.subject = subject;
+        }
+        match self.check_resources(&client, &request.resources).await {
+            Err(ProviderError::Refused(error)) => {
+                return self.refuse_authorize(AuthorizeError::Redirect {
+                    to: request.to,
+                    error,
+                    event: None,
+                });
+            }
+            checked => checked?,
+        }
+        let transaction = self.begin(request, browser, now);
+        let person = self.person(browser, now).await?;
+        Ok(match self.stage(&transaction, &client, person, now).await? {
+            Stage::Login => Step::Login(self.carry(&transaction)),
+            Stage::Consent { .. } => Step::Consent(self.carry(&transaction)),
+            Stage::Answer(answer) => Step::Answer(answer),
+        })
+    }
+
+    fn refuse_authorize(&self, error: AuthorizeError) -> Result<Step, PageError> {
+        let (AuthorizeError::Page { event, .. } | AuthorizeError::Redirect { event, .. }) = &error;
+        if let Some(event) = *event {
+            self.metrics.security_event(event);
+        }
+        match error {
+            AuthorizeError::Page { error, .. } => {
+                self.metrics.authorize_request(Some(error.code.as_str()));
+                Err(error.into())
+            }
+            AuthorizeError::Redirect { to, error, .. } => Ok(Step::Answer(self.refusal(&to, &error))),
+        }
+    }
+
+    /// The answer to a request that is refused.
+    pub(super) fn refusal(&self, to: &ReturnTo, error: &OauthError) -> AuthorizeResponse {
+        self.metrics.authorize_request(Some(error.code.as_str()));
+        authorize_response::refusal(to, &self.policy.issuer, error)
+    }
+
+    /// The client of a transaction, if it may still have what the transaction asks for.
+    pub(super) async fn client_of(&self, transaction: &Transaction) -> Result<Arc<Client>, PageError> {
+        let request = &transaction.request;
+        let client = self.store.client_by_key(request.client).await?;
+        let client = client.filter(|client| authorize::still_allowed(request, client));
+        client.ok_or_else(|| {
+            let error = "The application's registration has changed. Go back to it and start again.";
+            OauthError::invalid_request(error).into()
+        })
+    }
+
+    /// Loads what the decision stands on, decides, and issues a code if nothing is left to ask.
+    pub(super) async fn stage(
+        &self,
+        transaction: &Transaction,
+        client: &Client,
+        person: Option<Person>,
+        now: UnixTime,
+    ) -> Result<Stage, PageError> {
+        let request = &transaction.request;
+        let consent = match &person {
+            Some(person) => self.store.consent(person.user.id, client.key).await?,
+            None => None,
+        };
+        let next = interaction::next(&Facts {
+            request,
+            client,
+            signed_in: person.as_ref().map(Person::signed_in),
+            begun_session: transaction.begun_session,
+            consent: consent.as_ref(),
+            now,
+        });
+        Ok(match (next, person) {
+            (Next::Refuse(error), _) => Stage::Answer(self.refusal(&request.to, &error)),
+            (Next::Consent(scopes), Some(person)) => Stage::Consent { scopes, person },
+            (Next::Code(scopes), Some(person)) => {
+                // A request that no page was shown for was never in anybody's hands.
+                let transaction = Some(transaction).filter(|transaction| transaction.carried);
+                let approval =
+                    Approval { request, client, person: &person, scopes, transaction, consented: false };
+                Stage::Answer(self.issue_code(approval, now).await?)
+            }
+            // Without a person, the decision is to sign in.
+            (Next::Login(_), _) | (_, None) => Stage::Login,
+        })
+    }
+
+    /// Issues a code: one commit that spends the transaction and inserts family, code and consent.
+    pub(super) async fn issue_code(
+        &self,
+        approval: Approval<'_>,
+        now: UnixTime,
+    ) -> Result<AuthorizeResponse, PageError> {
+        let Approval { request, client, person, scopes, transaction, consented } = approval;
+        let family = self.new_family(request, client, person, &scopes, now);
+        let begun = family.id;
+        let (code, digest) = self.opaque.issue(Opaque::Code, &self.random);
+        let row = Code {
+            id: RowId(self.id()),
+            digest,
+            family: family.id,
+            client: client.key,
+            redirect_uri: request.to.redirect_uri.clone(),
+            challenge: request.challenge.clone(),
+            nonce: request.nonce.clone(),
+            created_at: now,
+            expires_at: now.plus(self.policy.code_lifetime),
+            spent_by: None,
+        };
+        let mut effects = vec![Effect::InsertFamily(Box::new(family)), Effect::InsertCode(Box::new(row))];
+        if consented {
+            effects.push(Effect::PutConsent(Consent {
+                id: self.id(),
+                user: person.user.id,
+                client: client.key,
+                scopes,
+                resources: request.resources.clone(),
+                created_at: now,
+                updated_at: now,
+            }));
+        }
+        let spend = transaction.map(Transaction::spend);
+        self.commit(now, spend, effects).await?;
+        // Whoever ends a session or withdraws a consent revokes the families there are. What came just
+        // after must not stay: either they see this family, or this sees what they did.
+        let remembered = !consented && !client.skip_consent;
+        if self.store.session_by_id(person.session.id).await?.is_none()
+            || remembered && self.store.consent(person.user.id, client.key).await?.is_none()
+        {
+            let until = self.policy.forget_revocation_at(now);
+            let revoke = Effect::RevokeFamily { family: begun, client: client.key, until };
+            self.commit(now, None, vec![revoke]).await?;
+            let error = "The sign-in or the consent has just ended.";
+            return Ok(self.refusal(&request.to, &OauthError::new(ErrorCode::LoginRequired, error)));
+        }
+        self.metrics.authorize_request(None);
+        Ok(authorize_response::success(&request.to, &self.policy.issuer, code.expose()))
+    }
+
+    fn new_family(
+        &self,
+        request: &AuthorizeRequest,
+        client: &Client,
+        person: &Person,
+        scopes: &Scopes,
+        now: UnixTime,
+    ) -> Family {
+        let refreshable = interaction::is_refreshable(scopes, client);
+        let lifetime = if refreshable {
+            client.refresh_lifetime
+        } else {
+            self.policy.code_lifetime + client.access_lifetime
+        };
+        Family {
+            id: FamilyId(self.id()),
+            client: client.key,
+            client_epoch: client.epoch,
+            user: person.user.id,
+            user_epoch: person.user.epoch,
+            session: Some(person.session.id),
+            scopes: scopes.clone(),
+            resources: request.resources.clone(),
+            claims: request.claims.clone(),
+            auth_time: person.session.auth_time,
+            amr: person.session.amr.clone(),
+            refreshable,
+            created_at: now,
+            expires_at: now.plus(lifetime),
+            revoked_at: None,
+        }
+    }
+
+    /// What an ID token hint says, if one of our keys signed it. It may have expired.
+    pub(super) fn verified_hint(&self, token: &str) -> Option<id_token::Hint> {
+        let keys = self.keys.load();
+        let payload = jws_verify(token, &[id_token::JWT_TYPE], |kid| keys.verifying(kid));
+        let hint = payload.map_err(rejection).and_then(|payload| {
+            id_token::read_hint(&payload, &self.policy.issuer).ok_or((JwtFailure::Claims, None))
+        });
+        hint.inspect_err(|(reason, event)| {
+            self.metrics.jwt_rejected(JwtUse::IdTokenHint, *reason);
+            event.iter().for_each(|event| self.metrics.security_event(*event));
+        })
+        .ok()
+    }
+}

@@ -1,0 +1,40 @@
+//! RFC 6749 §2.3 — loading the client a request claims to be, and verifying it.
+
+use std::sync::Arc;
+
+use super::{Provider, ProviderError};
+use crate::{
+    model::{AuthMethod, Client, UnixTime},
+    protocol::{OauthError, Params, client_auth},
+};
+
+impl Provider {
+    /// The authenticated client of a request. Says nothing else before this has succeeded.
+    pub(crate) async fn authenticate(
+        &self,
+        authorization: Option<&str>,
+        form: &Params<'_>,
+        now: UnixTime,
+    ) -> Result<Arc<Client>, ProviderError> {
+        let presented = client_auth::presented(authorization, form)?;
+        let client = self.store.client(&presented.client_id).await?;
+        let verdict = client_auth::verify(&presented, client.as_deref(), now);
+        self.metrics.client_auth(presented.method, verdict.is_ok());
+        verdict?;
+        client.ok_or_else(|| OauthError::invalid_client().into())
+    }
+
+    /// The same for endpoints that only confidential clients may use (R32).
+    pub(crate) async fn authenticate_confidential(
+        &self,
+        authorization: Option<&str>,
+        form: &Params<'_>,
+        now: UnixTime,
+    ) -> Result<Arc<Client>, ProviderError> {
+        let client = self.authenticate(authorization, form, now).await?;
+        if client.auth_method == AuthMethod::None {
+            return Err(OauthError::invalid_client().into());
+        }
+        Ok(client)
+    }
+}

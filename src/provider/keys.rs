@@ -1,0 +1,131 @@
+//! The signing keys' life: loading the ring, rotation on schedule and on command.
+
+use std::sync::Arc;
+
+use super::{Provider, ProviderError};
+use crate::{
+    crypto::{keyring, sign::PrivateKey},
+    model::*,
+    protocol::key_rotation::{self, Rotation, Step},
+    store::{CommitError, Effect},
+};
+
+/// Why a commanded key change was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The next key is not published for long enough.
+    #[error("the next key is not yet in every cache; try again in {0} seconds")]
+    TooEarly(u64),
+    /// There is no such living key.
+    #[error("there is no living key {0}; see `chancery keys list`")]
+    Unknown(String),
+    /// The work could not be done.
+    #[error(transparent)]
+    Failed(#[from] ProviderError),
+}
+
+impl From<CommitError> for KeyError {
+    fn from(error: CommitError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Provider {
+    /// Loads the key ring from the store and puts it in force.
+    pub async fn reload_keys(&self) -> Result<(), ProviderError> {
+        loop {
+            let before = self.keys.load_full();
+            let rows = self.store.signing_keys(false).await?;
+            let ring = keyring::KeyRing::build(&rows, &self.sealer)
+                .map_err(|error| ProviderError::Internal(error.to_string()))?;
+            // The schedule and the feed may do this at once: whose rows are older must not win.
+            if Arc::ptr_eq(&self.keys.compare_and_swap(&before, Arc::new(ring)), &before) {
+                self.metrics.set_signing_keys(&rows);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does what the schedule asks for, for the algorithms that pass the filter.
+    pub async fn rotate_due_keys(
+        &self,
+        rules: &Rotation,
+        only: impl Fn(SigningAlg) -> bool,
+    ) -> Result<(), ProviderError> {
+        // A node that cannot open the keys there are must not add one that the others cannot open.
+        self.reload_keys().await?;
+        let rows = self.store.signing_keys(false).await?;
+        let rules = Rotation {
+            algorithms: rules.algorithms.iter().copied().filter(|alg| only(*alg)).collect(),
+            ..rules.clone()
+        };
+        for step in key_rotation::due(&rows, &rules, self.clock.now()) {
+            match self.take(&step).await {
+                // Another node was faster: its key is as good as ours.
+                Ok(()) | Err(CommitError::Conflict(_)) => {}
+                Err(error) => {
+                    self.metrics.key_rotated(false);
+                    return Err(error.into());
+                }
+            }
+        }
+        self.reload_keys().await
+    }
+
+    /// `keys rotate`: publishes a next key, or lets the published one sign.
+    pub async fn rotate_key(&self, alg: SigningAlg, rules: &Rotation) -> Result<Step, KeyError> {
+        self.reload_keys().await?;
+        let rows = self.store.signing_keys(false).await.map_err(ProviderError::from)?;
+        let step =
+            key_rotation::commanded(&rows, alg, rules, self.clock.now()).map_err(KeyError::TooEarly)?;
+        self.take(&step).await?;
+        self.reload_keys().await?;
+        Ok(step)
+    }
+
+    /// `keys revoke`: withdraws a leaked key now. What it signed is no longer accepted.
+    pub async fn revoke_key(&self, kid: &str, rules: &Rotation) -> Result<(), KeyError> {
+        let rows = self.store.signing_keys(false).await.map_err(ProviderError::from)?;
+        let key = rows.iter().find(|key| key.kid == kid).ok_or_else(|| KeyError::Unknown(kid.to_owned()))?;
+        let gone = Effect::SetKeyState { kid: kid.to_owned(), from: key.state, to: KeyState::Gone };
+        self.commit(self.clock.now(), None, vec![gone]).await?;
+        self.rotate_due_keys(rules, |alg| alg == key.alg).await?;
+        Ok(())
+    }
+
+    async fn take(&self, step: &Step) -> Result<(), CommitError> {
+        let effects = match step {
+            Step::Create(alg, state) => vec![Effect::InsertKey(self.new_key(*alg, *state).await)],
+            Step::Activate { kid, retire } => {
+                let move_on = |kid: &str, from, to| Effect::SetKeyState { kid: kid.to_owned(), from, to };
+                let retire = retire.as_deref().map(|kid| move_on(kid, KeyState::Active, KeyState::Retiring));
+                retire.into_iter().chain([move_on(kid, KeyState::Next, KeyState::Active)]).collect()
+            }
+            Step::Remove(kid) => {
+                vec![Effect::SetKeyState { kid: kid.clone(), from: KeyState::Retiring, to: KeyState::Gone }]
+            }
+        };
+        self.commit(self.clock.now(), None, effects).await?;
+        self.metrics.key_rotated(true);
+        tracing::info!(?step, "signing keys changed");
+        Ok(())
+    }
+
+    /// Makes a key off the request path: an RSA key takes up to a second.
+    async fn new_key(&self, alg: SigningAlg, state: KeyState) -> SigningKey {
+        let made = tokio::task::spawn_blocking(move || PrivateKey::generate(alg)).await;
+        let (key, pkcs8) = made.expect("key generation does not panic").expect("the system gives randomness");
+        let now = self.clock.now();
+        let kid = key.kid().to_owned();
+        SigningKey {
+            sealed: keyring::seal_private(&self.sealer, &kid, &pkcs8),
+            kid,
+            alg,
+            state,
+            created_at: now,
+            activated_at: (state == KeyState::Active).then_some(now),
+            retired_at: None,
+            gone_at: None,
+        }
+    }
+}

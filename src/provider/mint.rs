@@ -1,0 +1,120 @@
+//! Minting: from a decision to the tokens and the body that carries them. No I/O.
+
+use super::{Provider, ProviderError, opened::MAX_TOKEN};
+use crate::{
+    crypto::{opaque::Opaque, sign},
+    model::*,
+    protocol::{
+        access_token::{AccessClaims, JWT_TYPES},
+        audience::audience,
+        grants::{Authorization, Facts, IdTokenFor, Issue},
+        id_token::{IdToken, JWT_TYPE},
+        resource,
+        token::TokenResponse,
+    },
+};
+
+/// A finished answer, and the refresh token that must be stored before it is given.
+pub(crate) struct Minted {
+    pub(crate) body: Vec<u8>,
+    pub(crate) refresh: Option<RefreshToken>,
+}
+
+impl Provider {
+    pub(crate) fn mint(&self, facts: &Facts, issue: &Issue) -> Result<Minted, ProviderError> {
+        let claims = self.access_claims(facts, issue);
+        let access_token = self.access_token(&claims, facts.client.token_format)?;
+        let refresh = issue
+            .refresh_until
+            .zip(issue.authorization.as_ref())
+            .map(|(until, authorization)| self.refresh_token(facts, authorization, until));
+        let id_token = match (&issue.id_token, &issue.authorization) {
+            (Some(asked), Some(of)) => Some(self.id_token(facts, of, asked, &access_token)?),
+            _ => None,
+        };
+        let response = TokenResponse {
+            access_token: &access_token,
+            token_type: "Bearer",
+            expires_in: claims.expires_at.since(facts.now),
+            refresh_token: refresh.as_ref().map(|(text, _)| text.expose().as_str()),
+            id_token: id_token.as_deref(),
+            scope: issue.scopes.to_string(),
+        };
+        let body = serde_json::to_vec(&response).expect("plain strings and numbers become JSON");
+        Ok(Minted { body, refresh: refresh.map(|(_, row)| row) })
+    }
+
+    fn access_claims(&self, facts: &Facts, issue: &Issue) -> AccessClaims {
+        let (client, of) = (&facts.client, issue.authorization.as_ref());
+        let expires = facts.now.plus(client.access_lifetime);
+        AccessClaims {
+            token: TokenId(self.id()),
+            family: of.map(|of| of.family.id),
+            client: client.key,
+            client_epoch: client.epoch,
+            client_id: client.client_id.clone(),
+            user: of.map(|of| (of.user.id, of.user.epoch)),
+            audience: audience(&issue.resources, client, &issue.scopes, &self.policy.issuer),
+            scopes: issue.scopes.clone(),
+            issued_at: facts.now,
+            expires_at: of.map_or(expires, |of| expires.min(of.family.expires_at)),
+            confirmation: None,
+            family_claims: of.is_some_and(|of| !of.family.claims.userinfo.is_empty()),
+        }
+    }
+
+    fn access_token(&self, claims: &AccessClaims, format: TokenFormat) -> Result<String, ProviderError> {
+        let text = match format {
+            TokenFormat::Sealed => {
+                let mut text = String::new();
+                self.sealer.seal_token(&claims.encode(), &mut text);
+                text
+            }
+            TokenFormat::Jwt(alg) => self.signed(alg, JWT_TYPES[0], &claims.to_jwt(&self.policy.issuer))?,
+        };
+        // Nobody could introspect or revoke it. Scopes are bounded, so its resources are to blame.
+        if text.len() > MAX_TOKEN {
+            return Err(resource::invalid("The resources together are too long. Ask for fewer.").into());
+        }
+        Ok(text)
+    }
+
+    fn refresh_token(
+        &self,
+        facts: &Facts,
+        of: &Authorization,
+        expires_at: UnixTime,
+    ) -> (Secret<String>, RefreshToken) {
+        let (text, digest) = self.opaque.issue(Opaque::RefreshToken, &self.random);
+        let row = RefreshToken::unspent(RowId(self.id()), digest, &of.family, facts.now, expires_at);
+        (text, row)
+    }
+
+    fn id_token(
+        &self,
+        facts: &Facts,
+        of: &Authorization,
+        asked: &IdTokenFor,
+        access_token: &str,
+    ) -> Result<String, ProviderError> {
+        let token = IdToken {
+            issuer: &self.policy.issuer,
+            client: &facts.client,
+            user: &of.user,
+            family: &of.family,
+            nonce: asked.nonce.as_deref(),
+            access_token,
+            now: facts.now,
+            lifetime: self.policy.id_token_lifetime,
+        };
+        self.signed(facts.client.id_token_alg, JWT_TYPE, &token.claims())
+    }
+
+    fn signed(&self, alg: SigningAlg, typ: &str, payload: &[u8]) -> Result<String, ProviderError> {
+        let keys = self.keys.load();
+        let key = keys.active(alg).ok_or_else(|| {
+            ProviderError::Unavailable(format!("there is no active {} signing key yet", alg.as_str()))
+        })?;
+        Ok(sign::jws_sign(key, typ, payload))
+    }
+}

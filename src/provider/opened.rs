@@ -1,0 +1,74 @@
+//! Opening what is presented as an access token: sealed or JWT.
+
+use super::{Provider, ProviderError};
+use crate::{
+    crypto::sign::{self, JwsError},
+    model::{SecurityEvent, UnixTime},
+    observe::{JwtFailure, JwtUse},
+    protocol::access_token::{AccessClaims, JWT_TYPES},
+    store::Revocable,
+};
+
+/// The longest token that is looked at, and that is issued, in bytes.
+pub(super) const MAX_TOKEN: usize = 4096;
+
+impl Provider {
+    /// The claims of a genuine access token inside its times; `None` for everything else. Whether
+    /// it was revoked is not asked here.
+    pub(crate) fn open_access(&self, token: &str, now: UnixTime) -> Option<AccessClaims> {
+        if token.len() > MAX_TOKEN {
+            return None;
+        }
+        let claims = match self.sealer.open_token(token) {
+            Some(bytes) => AccessClaims::decode(&bytes)?,
+            None if token.contains('.') => self.open_jwt(token)?,
+            None => return None,
+        };
+        claims.is_current(now).then_some(claims)
+    }
+
+    fn open_jwt(&self, token: &str) -> Option<AccessClaims> {
+        let keys = self.keys.load();
+        match sign::jws_verify(token, JWT_TYPES, |kid| keys.verifying(kid)) {
+            Ok(payload) => AccessClaims::from_jwt(&payload, &self.policy.issuer),
+            Err(error) => {
+                let (reason, event) = rejection(error);
+                self.metrics.jwt_rejected(JwtUse::Access, reason);
+                event.into_iter().for_each(|event| self.metrics.security_event(event));
+                None
+            }
+        }
+    }
+}
+
+impl Provider {
+    /// Whether the store knows the client that a token was issued to. After a restored backup it may
+    /// not, and then nothing else says that the token is dead (I1).
+    pub(crate) async fn client_stands(&self, claims: &AccessClaims) -> Result<bool, ProviderError> {
+        let client = self.store.client_by_key(claims.client).await?;
+        Ok(client.is_some_and(|client| client.epoch <= claims.client_epoch))
+    }
+}
+
+/// How a rejected JWT is counted, and whether it looks like an attack.
+pub(crate) fn rejection(error: JwsError) -> (JwtFailure, Option<SecurityEvent>) {
+    let attack = Some(SecurityEvent::JwtAlgRejected);
+    match error {
+        JwsError::TooLong | JwsError::Malformed => (JwtFailure::Malformed, None),
+        JwsError::Extension | JwsError::KeyInHeader => (JwtFailure::Header, attack),
+        JwsError::Algorithm | JwsError::AlgorithmOfKey => (JwtFailure::Algorithm, attack),
+        JwsError::Type => (JwtFailure::Type, None),
+        JwsError::UnknownKey => (JwtFailure::Key, None),
+        JwsError::Signature => (JwtFailure::Signature, None),
+    }
+}
+
+/// What of a token the revocation index must be asked about.
+pub(crate) fn revocable(claims: &AccessClaims) -> Revocable {
+    Revocable {
+        token: Some(claims.token),
+        family: claims.family,
+        client: (claims.client, claims.client_epoch),
+        user: claims.user,
+    }
+}

@@ -1,0 +1,25 @@
+//! Which web origins may read an answer: those the client registered (`allowed_origins`).
+
+use super::Provider;
+use crate::protocol::{Params, client_auth};
+
+impl Provider {
+    /// Whether the client that a request names registered the origin.
+    pub async fn origin_of_client(
+        &self,
+        authorization: Option<&str>,
+        form: &Params<'_>,
+        origin: &str,
+    ) -> bool {
+        let Ok(presented) = client_auth::presented(authorization, form) else { return false };
+        let client = self.store.client(&presented.client_id).await.ok().flatten();
+        client.is_some_and(|client| client.allowed_origins.iter().any(|held| held == origin))
+    }
+
+    /// Whether the client that an access token was issued to registered the origin.
+    pub async fn origin_of_token(&self, token: &str, origin: &str) -> bool {
+        let Some(claims) = self.open_access(token, self.clock.now()) else { return false };
+        let client = self.store.client_by_key(claims.client).await.ok().flatten();
+        client.is_some_and(|client| client.allowed_origins.iter().any(|held| held == origin))
+    }
+}

@@ -1,0 +1,57 @@
+//! RFC 7009 — revocation: durable, and in force on this node, before the 200.
+
+use super::{Provider, ProviderError};
+use crate::{
+    crypto::opaque::Opaque,
+    model::*,
+    observe::{RevocationCause, Revoked},
+    protocol::{
+        Params,
+        revoke::{self, Revoke},
+    },
+    store::Effect,
+};
+
+impl Provider {
+    /// Revokes the `token` of a form. `Ok` means it is durable, or there was nothing to revoke.
+    pub async fn revoke(&self, authorization: Option<&str>, form: &Params<'_>) -> Result<(), ProviderError> {
+        let now = self.clock.now();
+        let caller = self.authenticate(authorization, form, now).await?;
+        // RFC 7009 §2.1: token_type_hint is only a hint, and the prefix says more.
+        let (what, kind) = self.revocable_by(form.require("token")?, &caller, now).await?;
+        let client = caller.key;
+        let effect = match what {
+            Revoke::Nothing => return Ok(()),
+            Revoke::Token(token, until) => Effect::RevokeToken { token, client, until },
+            Revoke::Family(family) => {
+                Effect::RevokeFamily { family, client, until: self.policy.forget_revocation_at(now) }
+            }
+        };
+        // R41: a failure to write is a failure of the request.
+        self.commit(now, None, vec![effect]).await?;
+        self.metrics.revocation(RevocationCause::Client, kind);
+        Ok(())
+    }
+
+    async fn revocable_by(
+        &self,
+        token: &str,
+        caller: &Client,
+        now: UnixTime,
+    ) -> Result<(Revoke, Revoked), ProviderError> {
+        if let Some(claims) = self.open_access(token, now) {
+            let what = revoke::access_token(&claims, caller)?;
+            let again = super::opened::revocable(&claims);
+            // A second revocation writes nothing more.
+            let known = self.revocations.is_revoked(&again, false).await.unwrap_or(false);
+            return Ok((if known { Revoke::Nothing } else { what }, Revoked::Access));
+        }
+        let Some(digest) = self.opaque.digest_of(Opaque::RefreshToken, token) else {
+            return Ok((Revoke::Nothing, Revoked::Refresh));
+        };
+        match self.store.refresh_token(&digest).await? {
+            Some(held) => Ok((revoke::refresh_token(&held, caller)?, Revoked::Refresh)),
+            None => Ok((Revoke::Nothing, Revoked::Refresh)),
+        }
+    }
+}

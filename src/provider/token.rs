@@ -1,0 +1,241 @@
+//! RFC 6749 §3.2 — the token endpoint: the steps that all grants share, in one place.
+
+use smallvec::SmallVec;
+
+use super::{Provider, ProviderError, mint::Minted};
+use crate::{
+    crypto::{opaque::Opaque, seal},
+    model::*,
+    observe::{RevocationCause, Revoked, TokenType},
+    protocol::{
+        OauthError, Params,
+        grants::{Decision, Facts, Grant, Issue, Loaded, Need, Refusal, Spends},
+        resource, token,
+    },
+    store::{CommitError, Effect, Revocable, Spend},
+};
+
+/// Where retry answers belong: part of what they are sealed with.
+const RETRY_PLACE: &[u8] = b"refresh_tokens.retry_answer";
+
+/// A successful answer: the JSON body, byte for byte what a retry will get.
+#[derive(Clone, Debug)]
+pub struct TokenAnswer {
+    /// RFC 6749 §5.1.
+    pub body: Vec<u8>,
+}
+
+impl Provider {
+    /// Answers a token request.
+    pub async fn token(
+        &self,
+        authorization: Option<&str>,
+        form: &Params<'_>,
+    ) -> Result<TokenAnswer, ProviderError> {
+        let grant = token::grant(form);
+        let label = self.metrics.grant(grant.as_ref().map_or("unknown", |grant| grant.grant_type()));
+        let outcome = match grant {
+            Ok(grant) => self.token_by(grant, authorization, form).await,
+            Err(error) => Err(error.into()),
+        };
+        let error = outcome.as_ref().err().map(|error| error.oauth().code.as_str());
+        self.metrics.token_request(label, error);
+        let (issued, answer) = outcome?;
+        for kind in issued {
+            self.metrics.token_issued(kind, label);
+        }
+        Ok(answer)
+    }
+
+    async fn token_by(
+        &self,
+        grant: &dyn Grant,
+        authorization: Option<&str>,
+        form: &Params<'_>,
+    ) -> Result<(Kinds, TokenAnswer), ProviderError> {
+        let now = self.clock.now();
+        let client = self.authenticate(authorization, form, now).await?;
+        token::permitted(grant, &client)?;
+        let resources = resource::requested(form)?;
+        self.check_resources(&client, &resources).await?;
+        let fresh = || -> Result<_, OauthError> {
+            Ok(Facts {
+                now,
+                policy: &self.policy,
+                client: client.clone(),
+                scope: token::scope(form)?,
+                resources: resources.clone(),
+                code: Loaded::NotAsked,
+                refresh_token: Loaded::NotAsked,
+                family: Loaded::NotAsked,
+                user: Loaded::NotAsked,
+            })
+        };
+        // Who loses the race for a single-use value loads again and decides once more (DESIGN §4).
+        for _ in 0..2 {
+            let mut facts = fresh()?;
+            self.load(grant, form, &mut facts).await?;
+            match grant.decide(form, &facts) {
+                Decision::Issue(issue) => {
+                    // What was granted may have been deleted, or taken from the client, since.
+                    if issue.resources != facts.resources {
+                        self.check_resources(&client, &issue.resources).await?;
+                    }
+                    self.confirm_standing(&facts).await?;
+                    match self.issue(&facts, form, *issue).await {
+                        Err(IssueError::AlreadySpent) => continue,
+                        Err(IssueError::Failed(error)) => return Err(error),
+                        Ok(issued) => return Ok(issued),
+                    }
+                }
+                Decision::Repeat { sealed } => {
+                    self.confirm_standing(&facts).await?;
+                    return self.repeat(form, &sealed).map(|answer| (Kinds::new(), answer));
+                }
+                Decision::Refuse(refusal) => return Err(self.refuse(*refusal, &facts).await),
+            }
+        }
+        Err(ProviderError::Unavailable("a single-use value was spent twice while it was read".into()))
+    }
+
+    /// RFC 8707 §2: each resource is one the client may ask for, and is registered.
+    pub(crate) async fn check_resources(
+        &self,
+        client: &Client,
+        asked: &[String],
+    ) -> Result<(), ProviderError> {
+        resource::within(asked, &client.resources)?;
+        for uri in asked {
+            if self.store.resource(uri).await?.is_none() {
+                return Err(resource::invalid("The resource is not registered any more.").into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn load(
+        &self,
+        grant: &dyn Grant,
+        form: &Params<'_>,
+        facts: &mut Facts<'_>,
+    ) -> Result<(), ProviderError> {
+        for _ in 0..3 {
+            match grant.need(form, facts)? {
+                None => break,
+                Some(Need::Code(text)) => {
+                    facts.code = match self.opaque.digest_of(Opaque::Code, text) {
+                        Some(digest) => self.store.code(&digest).await?.into(),
+                        None => Loaded::Missing,
+                    };
+                }
+                Some(Need::RefreshToken(text)) => {
+                    facts.refresh_token = match self.opaque.digest_of(Opaque::RefreshToken, text) {
+                        Some(digest) => self.store.refresh_token(&digest).await?.into(),
+                        None => Loaded::Missing,
+                    };
+                }
+                Some(Need::Family(id)) => facts.family = self.store.family(id).await?.into(),
+                Some(Need::User(id)) => facts.user = self.store.user(id).await?.into(),
+            }
+        }
+        Ok(())
+    }
+
+    /// A cached family or user may be older than a revocation; the index is not, or says so.
+    async fn confirm_standing(&self, facts: &Facts<'_>) -> Result<(), ProviderError> {
+        let (Some(family), Some(user)) = (facts.family.found(), facts.user.found()) else { return Ok(()) };
+        let what = Revocable {
+            token: None,
+            family: Some(family.id),
+            client: (family.client, family.client_epoch),
+            user: Some((user.id, family.user_epoch)),
+        };
+        if self.revocations.is_revoked(&what, false).await? {
+            return Err(OauthError::invalid_grant("The authorization has been revoked.").into());
+        }
+        Ok(())
+    }
+
+    async fn issue(
+        &self,
+        facts: &Facts<'_>,
+        form: &Params<'_>,
+        issue: Issue,
+    ) -> Result<(Kinds, TokenAnswer), IssueError> {
+        let Minted { body, refresh } = self.mint(facts, &issue)?;
+        let mut kinds = Kinds::new();
+        kinds.push(TokenType::Access);
+        kinds.extend(refresh.as_ref().map(|_| TokenType::Refresh));
+        kinds.extend(issue.id_token.as_ref().map(|_| TokenType::Id));
+        let spend = match issue.spend {
+            Spends::Nothing => None,
+            Spends::Code(id) => Some(Spend::Code(id)),
+            Spends::RefreshToken(id) => Some(Spend::Refresh {
+                id,
+                successor: refresh.as_ref().map_or(RowId::default(), |token| token.id),
+                retry_request: facts.retry_request(),
+                retry_answer: self.sealed_retry(facts, form, &body),
+            }),
+        };
+        let effects: Vec<Effect> =
+            refresh.map(|token| Effect::InsertRefreshToken(Box::new(token))).into_iter().collect();
+        // What has no row writes no row: client_credentials ends here.
+        if spend.is_some() || !effects.is_empty() {
+            match self.commit(facts.now, spend, effects).await {
+                // Gone is like spent: its user or client was deleted since it was read.
+                Err(CommitError::AlreadySpent | CommitError::Missing(_)) => {
+                    return Err(IssueError::AlreadySpent);
+                }
+                Err(error) => return Err(IssueError::Failed(error.into())),
+                Ok(_) => {}
+            }
+        }
+        Ok((kinds, TokenAnswer { body }))
+    }
+
+    /// The answer for a retry, sealed under a key derived from the presented token itself.
+    fn sealed_retry(&self, facts: &Facts, form: &Params, body: &[u8]) -> Option<Vec<u8>> {
+        let window = facts.client.retry_window.unwrap_or(facts.policy.retry_window);
+        let presented = form.get("refresh_token").filter(|_| window > 0)?;
+        Some(seal::seal_once(&self.random, presented.as_bytes(), RETRY_PLACE, body))
+    }
+
+    fn repeat(&self, form: &Params, sealed: &[u8]) -> Result<TokenAnswer, ProviderError> {
+        let presented = form.require("refresh_token")?;
+        let body = seal::open_once(presented.as_bytes(), RETRY_PLACE, sealed)
+            .ok_or_else(|| ProviderError::Internal("a stored retry answer cannot be opened".into()))?;
+        self.metrics.security_event(SecurityEvent::RefreshRetry);
+        Ok(TokenAnswer { body: body.to_vec() })
+    }
+
+    /// Does what a refusal demands. If that fails, the answer is a 5xx, not the refusal.
+    async fn refuse(&self, refusal: Refusal, facts: &Facts<'_>) -> ProviderError {
+        if let Some(family) = refusal.revoke {
+            let until = self.policy.forget_revocation_at(facts.now);
+            let effect = Effect::RevokeFamily { family, client: facts.client.key, until };
+            if let Err(error) = self.commit(facts.now, None, vec![effect]).await {
+                return error.into();
+            }
+            self.metrics.revocation(RevocationCause::Reuse, Revoked::Family);
+        }
+        if let Some(event) = refusal.event {
+            self.metrics.security_event(event);
+            tracing::warn!(event = event.as_str(), client_id = %facts.client.client_id, "security event");
+        }
+        refusal.error.into()
+    }
+}
+
+/// Which tokens went out, for the counters.
+type Kinds = SmallVec<[TokenType; 3]>;
+
+enum IssueError {
+    AlreadySpent,
+    Failed(ProviderError),
+}
+
+impl From<ProviderError> for IssueError {
+    fn from(error: ProviderError) -> Self {
+        Self::Failed(error)
+    }
+}

@@ -1,0 +1,33 @@
+//! OpenID Connect Core §5.3 — userinfo.
+
+use serde_json::{Map, Value};
+
+use super::{Provider, ProviderError, opened::revocable};
+use crate::protocol::{ErrorCode, OauthError, userinfo};
+
+impl Provider {
+    /// The claims that an access token opens.
+    pub async fn userinfo(&self, token: &str) -> Result<Map<String, Value>, ProviderError> {
+        let now = self.clock.now();
+        let invalid =
+            || OauthError::new(ErrorCode::InvalidToken, "The access token is expired, revoked or unknown.");
+        // No client is authenticated here, which elsewhere comes first and waits for this.
+        self.revocations.confirm_fresh().await?;
+        let claims = self.open_access(token, now).ok_or_else(invalid)?;
+        userinfo::permitted(&claims, &self.policy.issuer)?;
+        if !self.client_stands(&claims).await?
+            || self.revocations.is_revoked(&revocable(&claims), false).await?
+        {
+            return Err(invalid().into());
+        }
+        let (id, epoch) = claims.user.ok_or_else(invalid)?;
+        let user = self.store.user(id).await?.filter(|user| user.enabled && user.epoch == epoch);
+        let user = user.ok_or_else(invalid)?;
+        let family = match claims.family {
+            Some(family) if claims.family_claims => self.store.family(family).await?,
+            _ => None,
+        };
+        let asked = family.as_ref().map_or(&[][..], |family| &family.claims.userinfo);
+        Ok(userinfo::claims(&user, &claims.scopes, asked))
+    }
+}
