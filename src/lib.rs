@@ -24,6 +24,7 @@
 pub mod cache;
 pub mod config;
 pub mod crypto;
+pub mod http;
 pub mod model;
 pub mod observe;
 pub mod protocol;

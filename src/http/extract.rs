@@ -1,0 +1,132 @@
+//! Reading requests: one form body, one Authorization header, nothing twice.
+
+use std::{future::Future, pin::Pin};
+
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName},
+    web::{Bytes, BytesMut, Data},
+};
+
+use super::{Settings, error::Failure};
+use crate::protocol::{OauthError, Params};
+
+/// The largest form body, in bytes (R69).
+pub const MAX_FORM: usize = 64 * 1024;
+
+/// The largest batch, in bytes.
+pub const MAX_BATCH: usize = 2 * 1024 * 1024;
+
+/// The body of an `application/x-www-form-urlencoded` POST.
+pub struct Form(Bytes);
+
+impl Form {
+    /// Its parameters.
+    pub fn params(&self) -> Result<Params<'_>, Failure> {
+        Ok(Params::parse(&self.0)?)
+    }
+}
+
+/// The body of an `application/json` POST.
+pub struct Json(pub Bytes);
+
+type Reading<T> = Pin<Box<dyn Future<Output = Result<T, Failure>>>>;
+
+impl FromRequest for Form {
+    type Error = Failure;
+    type Future = Reading<Self>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(req, payload, "application/x-www-form-urlencoded", MAX_FORM);
+        Box::pin(async move { body.await.map(Self) })
+    }
+}
+
+impl FromRequest for Json {
+    type Error = Failure;
+    type Future = Reading<Self>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(req, payload, "application/json", MAX_BATCH);
+        Box::pin(async move { body.await.map(Self) })
+    }
+}
+
+fn read(
+    req: &HttpRequest,
+    payload: &mut Payload,
+    media_type: &'static str,
+    limit: usize,
+) -> impl Future<Output = Result<Bytes, Failure>> + use<> {
+    let refused = refusal(req, media_type);
+    let timeout = req.app_data::<Data<Settings>>().map(|settings| settings.body_timeout).unwrap_or_default();
+    let mut payload = payload.take();
+    async move {
+        if let Some(failure) = refused {
+            return Err(failure);
+        }
+        match tokio::time::timeout(timeout, collect(&mut payload, limit)).await {
+            Ok(body) => body,
+            Err(_) => {
+                Err(Failure::with_status(408, OauthError::invalid_request("The body came too slowly.")))
+            }
+        }
+    }
+}
+
+/// What is wrong with a request before its body is read.
+fn refusal(req: &HttpRequest, media_type: &str) -> Option<Failure> {
+    let given = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(media_type) {
+        let text = format!("The Content-Type must be {media_type}.");
+        return Some(OauthError::invalid_request(text).into());
+    }
+    // A compressed body is not unpacked: a small one could fill the memory (T32).
+    if req.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() != b"identity") {
+        let error = OauthError::invalid_request("A compressed body is not accepted.");
+        return Some(Failure::with_status(415, error));
+    }
+    // RFC 6749 §2.3.1, §3.2: parameters only in the body; a mix of both hides pollution (T02).
+    if !req.query_string().is_empty() {
+        return Some(OauthError::invalid_request("Parameters in the query are not accepted here.").into());
+    }
+    None
+}
+
+async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, Failure> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) =
+        std::future::poll_fn(|cx| futures_core::Stream::poll_next(Pin::new(&mut *payload), cx)).await
+    {
+        let chunk =
+            chunk.map_err(|_| Failure::from(OauthError::invalid_request("The body could not be read.")))?;
+        if body.len() + chunk.len() > limit {
+            let error = OauthError::invalid_request("The body is too large.");
+            return Err(Failure::with_status(413, error));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// The one value of a header; more than one is an error, because readers would differ (R33).
+pub fn single(req: &HttpRequest, name: HeaderName) -> Result<Option<&str>, Failure> {
+    let mut values = req.headers().get_all(&name);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match value.to_str() {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(OauthError::invalid_request(format!("The header {name} is not ASCII.")).into()),
+        },
+        (Some(_), Some(_)) => {
+            Err(OauthError::invalid_request(format!("The header {name} is given more than once.")).into())
+        }
+    }
+}
+
+/// The Authorization header.
+pub fn authorization(req: &HttpRequest) -> Result<Option<&str>, Failure> {
+    single(req, AUTHORIZATION)
+}

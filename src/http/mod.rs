@@ -1,0 +1,117 @@
+//! HTTP: the only folder that knows actix. Handlers read the request, call the provider, write the answer.
+
+mod cookies;
+pub mod error;
+mod extract;
+mod middleware;
+mod oauth;
+mod operations;
+pub mod pages;
+pub mod routes;
+mod well_known;
+
+use std::{
+    net::TcpListener,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+
+use crate::{model::SigningAlg, provider::Provider};
+
+/// What the listeners may take.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads of the public listener.
+    pub workers: usize,
+    /// A request's head must be there by then.
+    pub head_timeout: Duration,
+    /// A request's body must be there by then.
+    pub body_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// How long requests under way may take when the server stops.
+    pub shutdown_timeout: Duration,
+    /// The most connections per worker.
+    pub max_connections: usize,
+    /// Whether each request is logged.
+    pub log_requests: bool,
+}
+
+/// A figure of the operations listener, computed when it is asked for.
+pub type Figures = Box<dyn Fn() -> serde_json::Value + Send + Sync>;
+
+/// What the operations listener shows.
+pub struct Operations {
+    /// The Prometheus exposition.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// The summary of `/health`.
+    pub health: Figures,
+    /// Hits, misses, entries per cache.
+    pub cache_stats: Figures,
+}
+
+/// What all handlers share.
+pub struct Shared {
+    /// The use cases.
+    pub provider: Arc<Provider>,
+    /// The pages.
+    pub pages: Arc<pages::Pages>,
+    /// Set when the server is about to stop: readiness fails first.
+    pub draining: Arc<AtomicBool>,
+    /// The algorithms a key is kept for.
+    pub algorithms: Vec<SigningAlg>,
+    /// `max-age` of JWKS and metadata, in seconds.
+    pub jwks_max_age: u64,
+    /// Figures.
+    pub operations: Operations,
+}
+
+/// Starts both listeners on sockets that are already bound. Signals are the caller's business.
+pub fn start(
+    shared: Arc<Shared>,
+    settings: &Settings,
+    public: TcpListener,
+    operations: TcpListener,
+) -> std::io::Result<(Server, Server)> {
+    let limits = web::Data::new(settings.clone());
+    let metadata = web::Data::new(well_known::Metadata::new(&shared));
+    let handles = web::Data::new(middleware::RouteHandles::new(&shared.provider.metrics));
+    let data = web::Data::from(shared);
+    let (ops_data, ops_limits, ops_handles) = (data.clone(), limits.clone(), handles.clone());
+    let public = HttpServer::new(move || {
+        App::new()
+            .app_data(data.clone())
+            .app_data(limits.clone())
+            .app_data(handles.clone())
+            .app_data(metadata.clone())
+            .configure(routes::public)
+            .default_service(web::to(routes::not_found))
+            .wrap(from_fn(middleware::observe))
+    })
+    .workers(settings.workers)
+    .max_connections(settings.max_connections)
+    .keep_alive(settings.keep_alive)
+    .client_request_timeout(settings.head_timeout)
+    .shutdown_timeout(settings.shutdown_timeout.as_secs().max(1))
+    .disable_signals()
+    .listen(public)?
+    .run();
+    let operations = HttpServer::new(move || {
+        App::new()
+            .app_data(ops_data.clone())
+            .app_data(ops_limits.clone())
+            .app_data(ops_handles.clone())
+            .configure(routes::operations)
+            .default_service(web::to(routes::not_found))
+            .wrap(from_fn(middleware::observe))
+    })
+    .workers(1)
+    .client_request_timeout(settings.head_timeout)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .listen(operations)?
+    .run();
+    Ok((public, operations))
+}

@@ -1,0 +1,61 @@
+//! Cross-origin answers: only for origins that the client registered, never with credentials (R15).
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderValue, ORIGIN, VARY,
+    },
+    web::Data,
+};
+
+use crate::http::{
+    Shared,
+    error::Failure,
+    extract::{Form, authorization, single},
+};
+
+/// Answers a preflight. It cannot name the client, so it permits the request and nothing more:
+/// whether a page may read the answer is decided with the answer.
+pub async fn preflight(req: HttpRequest, _: Data<Shared>) -> HttpResponse {
+    let mut answer = HttpResponse::NoContent();
+    if let Ok(Some(origin)) = single(&req, ORIGIN) {
+        answer
+            .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, origin))
+            .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"))
+            .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"))
+            .insert_header((ACCESS_CONTROL_MAX_AGE, "600"))
+            .insert_header((VARY, "origin"));
+    }
+    answer.finish()
+}
+
+/// The request's origin, if the client of the form registered it.
+pub async fn client_allows(shared: &Shared, req: &HttpRequest, form: &Form) -> Option<HeaderValue> {
+    let origin = single(req, ORIGIN).ok()??;
+    let (header, params) = (authorization(req).ok()?, form.params().ok()?);
+    let allowed = shared.provider.origin_of_client(header, &params, origin).await;
+    allowed.then(|| HeaderValue::from_str(origin).ok()).flatten()
+}
+
+/// The request's origin, if the client that the token was issued to registered it.
+pub async fn token_allows(shared: &Shared, req: &HttpRequest, token: &str) -> Option<HeaderValue> {
+    let origin = single(req, ORIGIN).ok()??;
+    let allowed = shared.provider.origin_of_token(token, origin).await;
+    allowed.then(|| HeaderValue::from_str(origin).ok()).flatten()
+}
+
+/// The outcome as an answer that the allowed origin may read.
+pub fn reply(outcome: Result<HttpResponse, Failure>, allowed: Option<HeaderValue>) -> HttpResponse {
+    let mut answer = outcome.unwrap_or_else(|failure| failure.error_response());
+    if let Some(origin) = allowed {
+        let headers = answer.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("www-authenticate, x-request-id"),
+        );
+        headers.append(VARY, HeaderValue::from_static("origin"));
+    }
+    answer
+}

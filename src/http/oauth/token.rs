@@ -1,0 +1,25 @@
+//! RFC 6749 §3.2 — `POST /oauth/token`.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+
+use super::cors;
+use crate::http::{
+    Shared,
+    error::Failure,
+    extract::{Form, authorization},
+};
+
+/// Issues tokens.
+pub async fn post(shared: Data<Shared>, req: HttpRequest, form: Form) -> HttpResponse {
+    let outcome = answer(&shared, &req, &form).await;
+    let allowed = cors::client_allows(&shared, &req, &form).await;
+    cors::reply(outcome, allowed)
+}
+
+async fn answer(shared: &Shared, req: &HttpRequest, form: &Form) -> Result<HttpResponse, Failure> {
+    let answer = shared.provider.token(authorization(req)?, &form.params()?).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header(("content-type", "application/json"))
+        .insert_header(("cache-control", "no-store")) // RFC 6749 §5.1
+        .body(answer.body))
+}

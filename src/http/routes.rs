@@ -1,0 +1,122 @@
+//! Every route, on one screen. URL path = handler path.
+
+use actix_web::{
+    HttpResponse, Resource,
+    web::{self, ServiceConfig},
+};
+
+use super::{error::direct, middleware::RouteIndex, oauth, operations, pages, well_known};
+use crate::protocol::discovery::path;
+
+/// The routes of both listeners, with their methods: what metrics and the documents name.
+pub const ROUTES: &[(&str, &[&str])] = &[
+    (path::TOKEN, &["POST", "OPTIONS"]),
+    (path::INTROSPECT, &["POST"]),
+    (path::INTROSPECT_BATCH, &["POST"]),
+    (path::REVOKE, &["POST", "OPTIONS"]),
+    (path::USERINFO, &["GET", "POST", "OPTIONS"]),
+    (path::AUTHORIZE, &["GET", "POST"]),
+    (path::LOGOUT, &["GET", "POST"]),
+    ("/login", &["GET", "POST"]),
+    ("/consent", &["GET", "POST"]),
+    ("/account", &["GET"]),
+    ("/account/sessions/end", &["POST"]),
+    ("/account/consents/withdraw", &["POST"]),
+    ("/account/sign-out-everywhere", &["POST"]),
+    ("/assets/{name}", &["GET", "HEAD"]),
+    (path::OPENID_METADATA, &["GET", "HEAD"]),
+    (path::OAUTH_METADATA, &["GET", "HEAD"]),
+    (path::JWKS, &["GET", "HEAD"]),
+    ("/health/live", &["GET", "HEAD"]),
+    ("/health/ready", &["GET", "HEAD"]),
+    ("/health", &["GET"]),
+    ("/metrics", &["GET"]),
+    ("/api/cache/stats", &["GET"]),
+];
+
+/// The public listener.
+pub fn public(app: &mut ServiceConfig) {
+    use web::{get, head, method, post};
+    let options = || method(actix_web::http::Method::OPTIONS);
+
+    app.service(
+        at(path::TOKEN).route(post().to(oauth::token::post)).route(options().to(oauth::cors::preflight)),
+    )
+    .service(at(path::INTROSPECT_BATCH).route(post().to(oauth::introspect::batch)))
+    .service(at(path::INTROSPECT).route(post().to(oauth::introspect::post)))
+    .service(
+        at(path::REVOKE).route(post().to(oauth::revoke::post)).route(options().to(oauth::cors::preflight)),
+    )
+    .service(
+        at(path::USERINFO)
+            .route(get().to(oauth::userinfo::get))
+            .route(post().to(oauth::userinfo::post))
+            .route(options().to(oauth::cors::preflight)),
+    )
+    .service(
+        at(path::OPENID_METADATA)
+            .route(get().to(well_known::metadata))
+            .route(head().to(well_known::metadata)),
+    )
+    .service(
+        at(path::OAUTH_METADATA).route(get().to(well_known::metadata)).route(head().to(well_known::metadata)),
+    )
+    .service(at(path::JWKS).route(get().to(well_known::jwks)).route(head().to(well_known::jwks)));
+    browser(app);
+    health(app);
+}
+
+/// What people's browsers come for. No CORS here (R15).
+fn browser(app: &mut ServiceConfig) {
+    use oauth::{authorize, logout};
+    use pages::{account, asset, consent, login};
+    use web::{get, head, post};
+
+    app.service(at(path::AUTHORIZE).route(get().to(authorize::get)).route(post().to(authorize::post)))
+        .service(at(path::LOGOUT).route(get().to(logout::get)).route(post().to(logout::post)))
+        .service(at("/login").route(get().to(login::get)).route(post().to(login::post)))
+        .service(at("/consent").route(get().to(consent::get)).route(post().to(consent::post)))
+        .service(at("/account").route(get().to(account::get)))
+        .service(at("/account/sessions/end").route(post().to(account::end_session)))
+        .service(at("/account/consents/withdraw").route(post().to(account::withdraw_consent)))
+        .service(at("/account/sign-out-everywhere").route(post().to(account::sign_out_everywhere)))
+        .service(at("/assets/{name}").route(get().to(asset::get)).route(head().to(asset::get)));
+}
+
+/// The operations listener: figures, for operators only.
+pub fn operations(app: &mut ServiceConfig) {
+    use web::get;
+    health(app);
+    app.service(at("/health").route(get().to(operations::health)))
+        .service(at("/metrics").route(get().to(operations::metrics)))
+        .service(at("/api/cache/stats").route(get().to(operations::cache_stats)));
+}
+
+fn health(app: &mut ServiceConfig) {
+    use web::{get, head};
+    app.service(at("/health/live").route(get().to(operations::live)).route(head().to(operations::live)))
+        .service(at("/health/ready").route(get().to(operations::ready)).route(head().to(operations::ready)));
+}
+
+/// A resource of [`ROUTES`], which knows its place there and answers other methods with 405.
+fn at(path: &'static str) -> Resource {
+    let index = ROUTES.iter().position(|(route, _)| *route == path);
+    let index = index.unwrap_or_else(|| panic!("{path} is not in ROUTES"));
+    let allow = ROUTES[index].1.join(", ");
+    web::resource(path).app_data(RouteIndex(index)).default_service(web::to(move || {
+        let allow = allow.clone();
+        async move {
+            let mut answer = direct(405, "invalid_request", "This method is not allowed here.");
+            answer.headers_mut().insert(
+                actix_web::http::header::ALLOW,
+                allow.parse().expect("method names are header values"),
+            );
+            answer
+        }
+    }))
+}
+
+/// Everything else.
+pub async fn not_found() -> HttpResponse {
+    direct(404, "not_found", "There is nothing at this address.")
+}
