@@ -21,7 +21,9 @@
 //! | OpenID Connect Core §10.1.1 — key rotation | [`protocol::key_rotation`] | `provider/keys.rs` | |
 //! | RFC 7515, RFC 7517, RFC 7518 — signatures and keys | [`crypto::jws`], [`crypto::jwk`], [`crypto::sign`] | | |
 
+pub mod app;
 pub mod cache;
+pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod http;

@@ -1,0 +1,203 @@
+//! Serving: from a node to answers, until SIGTERM or SIGINT.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    dev::{Server, ServerHandle},
+    rt::System,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Addresses, AppError, Listeners, Node, compose::cores, figures::Figures, tasks::Tasks};
+use crate::{
+    config::Config,
+    http::{self, Settings, Shared, pages::Pages},
+    model::SigningAlg,
+    provider::{Provider, ProviderError, admin::DeclaredResource},
+    store::{StoreError, StoreErrorKind},
+};
+
+/// How a node is served.
+pub struct ServeOptions<'a> {
+    /// After readiness fails and before connections are refused: load balancers take note.
+    pub grace: Duration,
+    /// Whether to wait for every signing key before `ready` is called.
+    pub wait_for_keys: bool,
+    /// Called once the node answers.
+    pub ready: Box<dyn FnOnce(Addresses) + 'a>,
+}
+
+impl Node {
+    /// Answers on the listeners until the process is told to stop, then stops in order: readiness,
+    /// connections, requests, tasks, store. Blocks the calling thread.
+    pub fn serve(self, listeners: Listeners, options: ServeOptions<'_>) -> Result<(), AppError> {
+        let pages = Pages::new(self.config.pages.templates.as_deref())?;
+        System::new().block_on(self.run(listeners, pages, options))
+    }
+
+    async fn run(
+        self,
+        listeners: Listeners,
+        pages: Pages,
+        options: ServeOptions<'_>,
+    ) -> Result<(), AppError> {
+        // Before anything is announced: whoever hears "ready" may send a signal.
+        let mut signals = Signals::new()?;
+        self.begin().await?;
+        let draining = Arc::new(AtomicBool::new(false));
+        let figures = Figures::new(&self, &draining);
+        figures.sample();
+        figures.refresh().await;
+        if options.wait_for_keys {
+            self.provider.rotate_due_keys(&self.rotation, |_| true).await?;
+        }
+        let tasks = Tasks::start(&self, &figures);
+        let shared = Shared {
+            provider: Arc::clone(&self.provider),
+            pages: Arc::new(pages),
+            draining: Arc::clone(&draining),
+            algorithms: self.config.keys.algorithms.clone(),
+            jwks_max_age: self.config.keys.jwks_max_age,
+            operations: figures.operations(),
+        };
+        let Listeners { public, operations, addresses } = listeners;
+        let started = http::start(Arc::new(shared), &settings(&self.config), public, operations);
+        let (public, operations) =
+            started.map_err(|error| AppError::Start(format!("the server cannot be started: {error}")))?;
+        let mut public = Running::new(public);
+        let operations = Running::new(operations);
+        tracing::info!(
+            issuer = %self.config.server.issuer, listen = %addresses.public,
+            operations = %addresses.operations, "ready"
+        );
+        (options.ready)(addresses);
+        let ended = tokio::select! {
+            () = signals.next() => Ok(()),
+            ended = public.ended() => Err(AppError::Start(format!("the server ended: {ended}"))),
+        };
+        draining.store(true, Ordering::Relaxed);
+        if ended.is_ok() {
+            tracing::info!("stopping: readiness fails, requests under way are finished");
+            stop(&mut signals, &public.handle, options.grace).await;
+        }
+        operations.handle.stop(false).await;
+        tasks.stop().await;
+        // Last, so that everything before could still write.
+        self.store.close();
+        tracing::info!("stopped");
+        ended
+    }
+
+    /// What must be true before the first answer.
+    async fn begin(&self) -> Result<(), AppError> {
+        self.cached.tail().start().await?;
+        for resource in &self.config.resources {
+            let (uri, owner) = (resource.uri.as_str(), resource.owner.as_deref());
+            self.provider.declare_resource(DeclaredResource { uri, owner }).await?;
+        }
+        self.provider.reload_keys().await?;
+        // The provider owns the tail; owning it back would keep both for ever.
+        let provider = Arc::downgrade(&self.provider);
+        self.cached.tail().on_keys_changed(move || Box::pin(renew_keys(Weak::clone(&provider))));
+        // Made in a moment; the RSA keys follow in the background.
+        let is_fast = |alg| matches!(alg, SigningAlg::EdDSA | SigningAlg::ES256);
+        Ok(self.provider.rotate_due_keys(&self.rotation, is_fast).await?)
+    }
+}
+
+/// Puts the keys of the store in force. Those that cannot be opened will not open the next time
+/// either, so the others must not wait for them.
+async fn renew_keys(provider: Weak<Provider>) -> Result<(), StoreError> {
+    let Some(provider) = provider.upgrade() else { return Ok(()) };
+    match provider.reload_keys().await {
+        Err(ProviderError::Unavailable(cause)) => Err(StoreError::new(StoreErrorKind::Connection, cause)),
+        Err(error) => {
+            tracing::error!(%error, "the signing keys were changed, but the old ones stay in force");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let server = &config.server;
+    Settings {
+        workers: if server.workers == 0 { cores() } else { server.workers },
+        head_timeout: server.head_timeout,
+        body_timeout: server.body_timeout,
+        keep_alive: server.keep_alive,
+        shutdown_timeout: server.shutdown_timeout,
+        max_connections: server.max_connections,
+        log_requests: config.log.requests,
+    }
+}
+
+/// Stops a server gently; a second signal ends the patience.
+async fn stop(signals: &mut Signals, server: &ServerHandle, grace: Duration) {
+    let gently = async {
+        tokio::time::sleep(grace).await;
+        server.stop(true).await;
+    };
+    tokio::select! {
+        () = gently => {}
+        () = signals.next() => {
+            tracing::warn!("told to stop a second time: requests under way are cut off");
+            server.stop(false).await;
+        }
+    }
+}
+
+/// A server that runs in a task of its own.
+struct Running {
+    handle: ServerHandle,
+    task: actix_web::rt::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    fn new(server: Server) -> Self {
+        Self { handle: server.handle(), task: actix_web::rt::spawn(server) }
+    }
+
+    /// Why it ended of itself.
+    async fn ended(&mut self) -> String {
+        match (&mut self.task).await {
+            Ok(Ok(())) => "without a reason".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// SIGTERM, SIGINT, and SIGHUP: the terminal was closed.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, AppError> {
+        let on = |kind| {
+            signal(kind).map_err(|error| AppError::Start(format!("signals cannot be received: {error}")))
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hang_up: on(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}

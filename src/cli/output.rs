@@ -1,0 +1,130 @@
+//! Standard output and error: tables for people, JSON for programs. Nothing else prints.
+
+use std::{
+    io::{self, ErrorKind, Write},
+    sync::Mutex,
+};
+
+use serde_json::Value;
+
+use crate::{http::pages::when, model::UnixTime};
+
+/// Why a result did not reach its reader, if one did not.
+static UNTOLD: Mutex<Option<String>> = Mutex::new(None);
+
+/// How results are shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether the reader is a program.
+    pub(super) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// One result: the value for programs, the text for people.
+    pub(super) fn result(self, value: &Value, text: impl FnOnce() -> String) {
+        let shown = if self.json { value.to_string() } else { text() };
+        tell(&shown);
+    }
+
+    /// What was done, to one thing with a name.
+    pub(super) fn done(self, value: &Value, sentence: &str) {
+        self.result(value, || sentence.to_owned());
+    }
+
+    /// A list: an array for programs, aligned columns for people.
+    pub(super) fn list(self, values: &[Value], headings: &[&str], rows: impl FnOnce() -> Vec<Vec<String>>) {
+        if self.json {
+            return tell(&Value::from(values).to_string());
+        }
+        let rows = rows();
+        let text = if rows.is_empty() { "(none)".to_owned() } else { table(headings, &rows) };
+        tell(&text);
+    }
+
+    /// Why a result could not be written, if one could not: the command must not pass for done.
+    pub(super) fn untold(self) -> Option<String> {
+        UNTOLD.lock().ok()?.take()
+    }
+
+    /// What went wrong, for people.
+    pub(super) fn error(self, message: &str) {
+        for line in message.lines() {
+            // If even that fails, the exit code is all that is left.
+            let _ = print(io::stderr().lock(), &format!("chancery: {line}"));
+        }
+    }
+}
+
+/// Writes a result. A reader that has gone, as `head` does, has what it wanted.
+fn tell(text: &str) {
+    let Err(error) = print(io::stdout().lock(), text) else { return };
+    if error.kind() != ErrorKind::BrokenPipe
+        && let Ok(mut untold) = UNTOLD.lock()
+    {
+        *untold = Some(format!(
+            "the result could not be written: {error}; a secret that was in it is lost, make another with `chancery client rotate-secret`"
+        ));
+    }
+}
+
+fn print(mut to: impl Write, text: &str) -> io::Result<()> {
+    writeln!(to, "{text}").and_then(|()| to.flush())
+}
+
+/// Columns as wide as their widest cell, two blanks apart.
+fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let headings: Vec<String> = headings.iter().map(|heading| heading.to_uppercase()).collect();
+    let lines: Vec<&Vec<String>> = std::iter::once(&headings).chain(rows).collect();
+    let width =
+        |column: usize| lines.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..headings.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    lines.into_iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Names and values, one on each line.
+pub(super) fn properties(of: &[(&str, String)]) -> String {
+    let width = of.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let line = |(name, value): &(&str, String)| format!("{name:<width$}  {value}").trim_end().to_owned();
+    of.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A moment for people (RFC 3339).
+pub(super) fn moment(time: UnixTime) -> String {
+    when::iso(time.0)
+}
+
+/// Entries in a cell.
+pub(super) fn joined(entries: &[String]) -> String {
+    if entries.is_empty() { "-".to_owned() } else { entries.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![
+            vec!["a".into(), "long cell".into(), "x".into()],
+            vec!["äöü".into(), "b".into(), String::new()],
+        ];
+        assert_eq!(table(&["n", "what", ""], &rows), "N    WHAT\na    long cell  x\näöü  b");
+    }
+
+    #[test]
+    fn properties_are_aligned() {
+        assert_eq!(properties(&[("a", "1".into()), ("long", "2".into())]), "a     1\nlong  2");
+    }
+}
