@@ -1,0 +1,27 @@
+//! The HTTP surface, tested from outside: a real server on a real socket, with a clock moved by hand.
+
+mod account;
+mod app;
+mod authorize;
+mod bad_input;
+mod browser;
+mod canary;
+mod claims;
+mod client_auth;
+mod consent;
+mod enumeration;
+mod hot_path;
+mod introspect;
+mod keys;
+mod login;
+mod logout;
+mod metadata;
+mod operations;
+mod pages;
+mod pkce;
+mod prompt;
+mod races;
+mod refresh;
+mod revoke;
+mod token;
+mod userinfo;
