@@ -1,0 +1,20 @@
+# Every script has a recipe here. `just` alone lists them.
+
+_list:
+    @just --list
+
+# Format, lints, documentation, tests; `just test --fast`, `just test --slow`
+test *ARGS:
+    ./scripts/test {{ARGS}}
+
+# A server with demo identities over a temporary store
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# The architecture's rules only
+tidy:
+    cargo test --locked --test tidy
+
+# Licences, advisories and bans of the dependencies (needs cargo-deny)
+deny:
+    cargo deny check
