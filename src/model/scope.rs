@@ -38,12 +38,6 @@ impl Scopes {
         self.0.iter().all(|token| other.contains(token))
     }
 
-    /// The tokens that are in both, in the order of `self`.
-    #[must_use]
-    pub fn intersection(&self, other: &Self) -> Self {
-        Self(self.iter().filter(|token| other.contains(token)).map(str::to_owned).collect())
-    }
-
     /// The tokens of `self`, then those of `other` that were not there.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {

@@ -30,8 +30,18 @@ pub async fn preflight(req: HttpRequest, _: Data<Shared>) -> HttpResponse {
     answer.finish()
 }
 
+/// The outcome of a form that a client posted, readable for the origins that the client registered.
+pub async fn reply_to_client(
+    shared: &Shared,
+    req: &HttpRequest,
+    form: &Form,
+    outcome: Result<HttpResponse, Failure>,
+) -> HttpResponse {
+    reply(outcome, client_allows(shared, req, form).await)
+}
+
 /// The request's origin, if the client of the form registered it.
-pub async fn client_allows(shared: &Shared, req: &HttpRequest, form: &Form) -> Option<HeaderValue> {
+async fn client_allows(shared: &Shared, req: &HttpRequest, form: &Form) -> Option<HeaderValue> {
     let origin = single(req, ORIGIN).ok()??;
     let (header, params) = (authorization(req).ok()?, form.params().ok()?);
     let allowed = shared.provider.origin_of_client(header, &params, origin).await;

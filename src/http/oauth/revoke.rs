@@ -12,8 +12,7 @@ use crate::http::{
 /// Revokes a token; 200 only when that is durable.
 pub async fn post(shared: Data<Shared>, req: HttpRequest, form: Form) -> HttpResponse {
     let outcome = answer(&shared, &req, &form).await;
-    let allowed = cors::client_allows(&shared, &req, &form).await;
-    cors::reply(outcome, allowed)
+    cors::reply_to_client(&shared, &req, &form, outcome).await
 }
 
 async fn answer(shared: &Shared, req: &HttpRequest, form: &Form) -> Result<HttpResponse, Failure> {
