@@ -128,13 +128,7 @@ impl Provider {
         let Some(held) = self.store.refresh_token(&digest).await? else { return Ok(None) };
         let Some(family) = self.store.family(held.family).await? else { return Ok(None) };
         let Some(user) = self.store.user(family.user).await? else { return Ok(None) };
-        let what = Revocable {
-            token: None,
-            family: Some(family.id),
-            client: (family.client, family.client_epoch),
-            user: Some((user.id, family.user_epoch)),
-        };
         let facts = refresh_facts(&held, &family, &user, caller, now);
-        Ok(facts.map(|facts| (Box::new(facts), what)))
+        Ok(facts.map(|facts| (Box::new(facts), Revocable::of_family(&family))))
     }
 }

@@ -58,32 +58,19 @@ impl Provider {
         token::permitted(grant, &client)?;
         let resources = resource::requested(form)?;
         self.check_resources(&client, &resources).await?;
-        let fresh = || -> Result<_, OauthError> {
-            Ok(Facts {
-                now,
-                policy: &self.policy,
-                client: client.clone(),
-                scope: token::scope(form)?,
-                resources: resources.clone(),
-                code: Loaded::NotAsked,
-                refresh_token: Loaded::NotAsked,
-                family: Loaded::NotAsked,
-                user: Loaded::NotAsked,
-            })
-        };
+        let mut facts = Facts::new(now, &self.policy, client, token::scope(form)?, resources);
         // Who loses the race for a single-use value loads again and decides once more (DESIGN §4).
         for _ in 0..2 {
-            let mut facts = fresh()?;
             self.load(grant, form, &mut facts).await?;
             match grant.decide(form, &facts) {
                 Decision::Issue(issue) => {
                     // What was granted may have been deleted, or taken from the client, since.
                     if issue.resources != facts.resources {
-                        self.check_resources(&client, &issue.resources).await?;
+                        self.check_resources(&facts.client, &issue.resources).await?;
                     }
                     self.confirm_standing(&facts).await?;
                     match self.issue(&facts, form, *issue).await {
-                        Err(IssueError::AlreadySpent) => continue,
+                        Err(IssueError::AlreadySpent) => facts.forget(),
                         Err(IssueError::Failed(error)) => return Err(error),
                         Ok(issued) => return Ok(issued),
                     }
@@ -143,14 +130,8 @@ impl Provider {
 
     /// A cached family or user may be older than a revocation; the index is not, or says so.
     async fn confirm_standing(&self, facts: &Facts<'_>) -> Result<(), ProviderError> {
-        let (Some(family), Some(user)) = (facts.family.found(), facts.user.found()) else { return Ok(()) };
-        let what = Revocable {
-            token: None,
-            family: Some(family.id),
-            client: (family.client, family.client_epoch),
-            user: Some((user.id, family.user_epoch)),
-        };
-        if self.revocations.is_revoked(&what, false).await? {
+        let Some(family) = facts.family.found() else { return Ok(()) };
+        if self.revocations.is_revoked(&Revocable::of_family(family), false).await? {
             return Err(OauthError::invalid_grant("The authorization has been revoked.").into());
         }
         Ok(())

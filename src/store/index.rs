@@ -17,6 +17,18 @@ pub struct Revocable {
     pub user: Option<(UserId, u32)>,
 }
 
+impl Revocable {
+    /// A family: what its code and its refresh tokens stand and fall with.
+    pub fn of_family(family: &Family) -> Self {
+        Self {
+            token: None,
+            family: Some(family.id),
+            client: (family.client, family.client_epoch),
+            user: Some((family.user, family.user_epoch)),
+        }
+    }
+}
+
 /// The node cannot prove that its knowledge is fresh. Answered with 503 and Retry-After.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this node cannot confirm revocations right now")]

@@ -109,6 +109,37 @@ pub struct Facts<'p> {
     pub user: Loaded<Arc<User>>,
 }
 
+impl<'p> Facts<'p> {
+    /// What is known before anything was loaded.
+    pub fn new(
+        now: UnixTime,
+        policy: &'p Policy,
+        client: Arc<Client>,
+        scope: Option<Scopes>,
+        resources: Vec<String>,
+    ) -> Self {
+        Self {
+            now,
+            policy,
+            client,
+            scope,
+            resources,
+            code: Loaded::NotAsked,
+            refresh_token: Loaded::NotAsked,
+            family: Loaded::NotAsked,
+            user: Loaded::NotAsked,
+        }
+    }
+
+    /// Forgets what was loaded, so that it is loaded again.
+    pub fn forget(&mut self) {
+        self.code = Loaded::NotAsked;
+        self.refresh_token = Loaded::NotAsked;
+        self.family = Loaded::NotAsked;
+        self.user = Loaded::NotAsked;
+    }
+}
+
 impl Facts<'_> {
     /// Digest of what a refresh request asks for; a retry must ask for the same.
     pub fn retry_request(&self) -> Digest {
@@ -228,17 +259,7 @@ pub(crate) mod testing {
     use super::*;
 
     pub(crate) fn facts(policy: &Policy) -> Facts<'_> {
-        Facts {
-            now: UnixTime(1_000),
-            policy,
-            client: Arc::new(Client::example()),
-            scope: None,
-            resources: Vec::new(),
-            code: Loaded::NotAsked,
-            refresh_token: Loaded::NotAsked,
-            family: Loaded::NotAsked,
-            user: Loaded::NotAsked,
-        }
+        Facts::new(UnixTime(1_000), policy, Arc::new(Client::example()), None, Vec::new())
     }
 
     pub(crate) fn user() -> User {
