@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::deadline::{self, Expired};
+
 /// Why a lane did not do some work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LaneError {
-    /// The queue is full. Worth a 503 with Retry-After.
+    /// The queue is full, or the deadline passed before the work was done. Worth a 503 with Retry-After.
     #[error("too much work of this kind is waiting")]
     Overloaded,
     /// The work panicked. Worth a 500.
@@ -67,7 +69,7 @@ impl<S: 'static> Lane<S> {
     }
 
     /// Has a thread do some work with its state. A caller that goes away before the work has begun takes it
-    /// out of the queue; work that has begun is finished.
+    /// out of the queue, and so does the deadline; work that has begun is finished.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut S) -> T + Send + 'static,
@@ -77,10 +79,10 @@ impl<S: 'static> Lane<S> {
             // If the caller has gone meanwhile, nobody wants to know.
             let _ = answer.send(work(state));
         }))?;
-        let result = answered.await;
+        let result = deadline::obeyed(answered).await;
         drop(place);
         // The job was dropped without an answer: only a panic does that while the lane is borrowed.
-        result.map_err(|_| LaneError::Panicked)
+        result.map_err(|Expired| LaneError::Overloaded)?.map_err(|_| LaneError::Panicked)
     }
 }
 

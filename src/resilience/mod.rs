@@ -1,8 +1,16 @@
-//! What keeps one overload or failure from becoming everybody's: bounded lanes, and a clock that
-//! can be trusted.
+//! What keeps one overload or failure from becoming everybody's: deadlines, bounded lanes and bulkheads,
+//! retries within a budget, breakers, and a clock that can be trusted.
 
+mod breaker;
+mod bulkhead;
 mod clock;
+pub mod deadline;
+pub mod jitter;
 mod lane;
+mod retry;
 
+pub use breaker::{Breaker, BreakerFigures, BreakerOptions, BreakerState, Permit, Refused};
+pub use bulkhead::{Bulkhead, BulkheadOptions, Full, Place};
 pub use clock::{Clock, Reading};
 pub use lane::{Lane, LaneError, LaneSize};
+pub use retry::{Retry, RetryOptions};
