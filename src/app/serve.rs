@@ -20,7 +20,7 @@ use crate::{
     http::{self, Settings, Shared, pages::Pages},
     model::SigningAlg,
     provider::{Provider, ProviderError, admin::DeclaredResource},
-    store::{StoreError, StoreErrorKind},
+    store::{StoreError, StoreErrorKind, Upkeep},
 };
 
 /// How a node is served.
@@ -89,7 +89,7 @@ impl Node {
         operations.handle.stop(false).await;
         tasks.stop().await;
         // Last, so that everything before could still write.
-        self.store.close();
+        self.store.close().await;
         tracing::info!("stopped");
         ended
     }

@@ -232,7 +232,10 @@ impl<S: Store + ?Sized> Upkeep for Cached<S> {
 
     async fn restored(&self, now: UnixTime, until: UnixTime) -> Result<(), StoreError> {
         let _ring = RingOnDrop { doorbell: self.tail.doorbell(), needed: true };
-        self.store.restored(now, until).await
+        self.store.restored(now, until).await?;
+        // Nothing may be answered from what was before.
+        let stale = |_| StoreError::new(StoreErrorKind::Connection, "the change feed cannot be read");
+        self.tail.confirm(true).await.map_err(stale)
     }
 
     async fn schema_version(&self) -> Result<u32, StoreError> {
@@ -241,6 +244,10 @@ impl<S: Store + ?Sized> Upkeep for Cached<S> {
 
     async fn figures(&self) -> Result<StorageFigures, StoreError> {
         self.store.figures().await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
     }
 }
 

@@ -140,7 +140,7 @@ impl Gate {
         *self.arrivals.borrow()
     }
 
-    async fn pass(&self) {
+    pub(super) async fn pass(&self) {
         self.arrivals.send_modify(|arrived| *arrived += 1);
         let mut open = self.open.subscribe();
         open.wait_for(|open| *open).await.expect("the gate outlives the wait");
@@ -376,4 +376,5 @@ impl Upkeep for Fake {
     async fn figures(&self) -> Result<StorageFigures, StoreError> {
         self.row(|_| StorageFigures::default()).await
     }
+    async fn close(&self) {}
 }

@@ -40,7 +40,7 @@ impl From<StoreError> for ProviderError {
     fn from(error: StoreError) -> Self {
         use crate::store::StoreErrorKind::*;
         match error.kind {
-            Connection | Serialization | Io => Self::Unavailable(error.to_string()),
+            Connection | Serialization | Busy | Io => Self::Unavailable(error.to_string()),
             Constraint | Other => Self::Internal(error.to_string()),
         }
     }

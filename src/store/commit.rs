@@ -162,6 +162,16 @@ pub enum Effect {
         /// The state it is in afterwards; the matching time column is set to the commit's time.
         to: KeyState,
     },
+    /// Seals a signing key's private half anew, under another master key; `Changed("key")` if what is
+    /// stored is no longer `from`. Tells nobody: it is the same key.
+    ResealKey {
+        /// Which.
+        kid: String,
+        /// The sealed value that was opened.
+        from: Vec<u8>,
+        /// The same key, sealed anew.
+        to: Vec<u8>,
+    },
 }
 
 /// What a commit did.

@@ -15,8 +15,11 @@ pub struct StoreError {
 pub enum StoreErrorKind {
     /// Cannot be reached, or is shutting down.
     Connection,
-    /// Busy or deadlocked; may be tried again.
+    /// Lost to another transaction; may be tried again at once.
     Serialization,
+    /// Waited in vain for a lock or a place in the queue. Nothing was done, and whoever tries again at
+    /// once waits as long again.
+    Busy,
     /// A constraint was violated where the code did not expect it.
     Constraint,
     /// Disk full, I/O error.
@@ -27,14 +30,15 @@ pub enum StoreErrorKind {
 
 impl StoreErrorKind {
     /// Every kind, for the metric's initial series.
-    pub const ALL: [Self; 5] =
-        [Self::Connection, Self::Serialization, Self::Constraint, Self::Io, Self::Other];
+    pub const ALL: [Self; 6] =
+        [Self::Connection, Self::Serialization, Self::Busy, Self::Constraint, Self::Io, Self::Other];
 
     /// The label's value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connection => "connection",
             Self::Serialization => "serialization",
+            Self::Busy => "busy",
             Self::Constraint => "constraint",
             Self::Io => "io",
             Self::Other => "other",

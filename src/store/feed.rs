@@ -7,7 +7,7 @@ use super::StoreError;
 use crate::model::*;
 
 /// A durable change that nodes must hear of. Stored as JSON in `changes.body`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Change {
     /// A token, family, or the epoch of a user or client.

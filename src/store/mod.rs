@@ -5,17 +5,27 @@
 //! other nodes do not hear of. Single use is decided here, once: who loses is told
 //! [`CommitError::AlreadySpent`].
 
+mod batched;
 mod commit;
+pub mod copy;
 mod error;
 mod feed;
+mod hand_on;
 mod index;
+mod plan;
+pub mod postgres;
 mod read;
+pub mod records;
 pub mod sqlite;
 
+pub(crate) use hand_on::hand_on;
+
+pub use batched::{BatchOptions, Batched, Batches};
 pub use commit::*;
 pub use error::*;
 pub use feed::*;
 pub use index::*;
+pub use plan::{Lock, MigrationStatus, PlannedFile, PlannedStep};
 pub use read::*;
 
 /// Everything a store can do.

@@ -61,6 +61,13 @@ pub trait Keys: Send + Sync {
     async fn signing_keys(&self, gone: bool) -> Result<Vec<SigningKey>, StoreError>;
 }
 
+/// Seconds after which the answer of a rotated refresh token is deleted: no `retry_window` may be
+/// longer than this, or a client that retries inside it would be taken for a thief.
+pub const RETRY_ANSWER_KEPT: u64 = 60;
+
+/// Changes are kept for two hours: a node that was away for longer rebuilds its index.
+pub const CHANGES_KEPT: u64 = 2 * 60 * 60;
+
 /// What the sweeper deleted, by table.
 pub type Swept = Vec<(&'static str, u64)>;
 
@@ -71,6 +78,8 @@ pub struct StorageFigures {
     pub rows: Vec<(&'static str, u64)>,
     /// Bytes by file (`db`, `wal`).
     pub bytes: Vec<(&'static str, u64)>,
+    /// Bytes by class, its indexes included; empty where a store cannot tell.
+    pub class_bytes: Vec<(&'static str, u64)>,
 }
 
 /// Maintenance.
@@ -89,4 +98,6 @@ pub trait Upkeep: Send + Sync {
     async fn schema_version(&self) -> Result<u32, StoreError>;
     /// Rows and bytes.
     async fn figures(&self) -> Result<StorageFigures, StoreError>;
+    /// Finishes what is queued and closes every connection; nothing works afterwards.
+    async fn close(&self);
 }

@@ -1,8 +1,11 @@
 //! Records to store, each different from every other, and the commits that store them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -18,6 +21,16 @@ pub const LATER: UnixTime = UnixTime(NOW.0 + 365 * 24 * 60 * 60);
 #[async_trait]
 pub trait Place: Send + Sync {
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// For how long a node may go on answering from what it knew before another committed.
+    fn staleness(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How often callers race for the same value.
+    fn rounds(&self) -> usize {
+        100
+    }
 }
 
 /// An id later than every other.

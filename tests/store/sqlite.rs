@@ -201,7 +201,7 @@ async fn a_closed_store_has_done_what_was_queued_and_takes_no_more() {
         running.spawn(async move { store.commit(commit([Effect::InsertClient(made.into())])).await });
     }
     tokio::task::yield_now().await;
-    store.close();
+    store.close().await;
     let outcomes = running.join_all().await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     let late = store.commit(commit([])).await;
@@ -228,7 +228,7 @@ async fn a_full_queue_is_answered_as_busy() {
     }
     let first = running.join_next().await.expect("one ends").expect("without a panic");
     let Err(CommitError::Store(error)) = first else { panic!("nothing can be written: {first:?}") };
-    assert_eq!(error.kind, StoreErrorKind::Serialization);
+    assert_eq!(error.kind, StoreErrorKind::Busy);
     other.execute_batch("ROLLBACK").expect("the lock is given back");
     let outcomes = running.join_all().await;
     assert!(outcomes.iter().any(Result::is_ok), "those that waited were done");
@@ -244,10 +244,50 @@ async fn a_lock_that_is_never_given_back_is_an_error_that_can_be_tried_again() {
     other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
     let refused = store.commit(commit([Effect::InsertUser(user("alice").into())])).await;
     let Err(CommitError::Store(error)) = refused else { panic!("nothing can be written: {refused:?}") };
-    assert_eq!(error.kind, StoreErrorKind::Serialization);
+    assert_eq!(error.kind, StoreErrorKind::Busy);
     assert_eq!(store.user_by_name("alice").await.expect("reads go on"), None);
     other.execute_batch("ROLLBACK").expect("the lock is given back");
     store.commit(commit([Effect::InsertUser(user("alice").into())])).await.expect("tried again");
+}
+
+#[tokio::test]
+async fn the_sizes_of_batches_are_told() {
+    let store = Folder::new().sqlite();
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    store.on_batch({
+        let told = Arc::clone(&told);
+        move |commits| told.lock().expect("no panic").push(commits)
+    });
+    for _ in 0..3 {
+        store.commit(commit([])).await.expect("a commit");
+    }
+    assert_eq!(*told.lock().expect("no panic"), [1, 1, 1]);
+}
+
+/// F17: whoever comes while others wait for the lock does not wait for their time and then for its own.
+#[tokio::test]
+async fn nobody_waits_longer_for_a_lock_than_the_limit() {
+    let limit = std::time::Duration::from_millis(500);
+    let folder = Folder::new();
+    let options = Options { busy_timeout: limit, ..Options::default() };
+    let store = Arc::new(Sqlite::open(&folder.path(), options).expect("the store opens"));
+    let other = rusqlite::Connection::open(folder.path()).expect("another process");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let store = Arc::clone(&store);
+        running.spawn(async move {
+            tokio::time::sleep(limit / 10 * number).await;
+            let asked = std::time::Instant::now();
+            (store.commit(commit([])).await, asked.elapsed())
+        });
+    }
+    for (refused, waited) in running.join_all().await {
+        let Err(CommitError::Store(error)) = refused else { panic!("nothing can be written: {refused:?}") };
+        assert_eq!(error.kind, StoreErrorKind::Busy);
+        assert!(waited < limit + limit / 2, "{waited:?}");
+        assert!(waited > limit / 2, "nobody is refused for another's impatience: {waited:?}");
+    }
 }
 
 #[tokio::test]

@@ -66,5 +66,6 @@ fn carry_out(to: &mut Applying<'_>, effect: &Effect) -> Result<(), CommitError> 
         Effect::DeleteConsent(user, client) => sessions::delete_consent(to, *user, *client),
         Effect::InsertKey(key) => keys::insert(to, key),
         Effect::SetKeyState { kid, from, to: state } => keys::set_state(to, kid, *from, *state),
+        Effect::ResealKey { kid, from, to: sealed } => keys::reseal(to, kid, from, sealed),
     }
 }

@@ -89,3 +89,17 @@ pub(super) fn set_state(
     to.tell(Change::Keys);
     Ok(())
 }
+
+/// Compared in the statement, so that a key withdrawn meanwhile does not come back.
+pub(super) fn reseal(
+    to: &mut Applying<'_>,
+    kid: &str,
+    from: &[u8],
+    sealed: &[u8],
+) -> Result<(), CommitError> {
+    let sql = "UPDATE signing_keys SET sealed = ?3 WHERE kid = ?1 AND sealed = ?2 AND state <> 'gone'";
+    match to.db.run(sql, params![kid, from, sealed])? {
+        0 => Err(CommitError::Changed("key")),
+        _ => Ok(()),
+    }
+}

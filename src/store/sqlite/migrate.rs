@@ -5,6 +5,10 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{OpenError, lock, place};
+use crate::store::{
+    MigrationStatus, PlannedFile,
+    plan::{Lock, plan},
+};
 
 mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
@@ -12,17 +16,6 @@ mod embedded {
 
 /// In the header of each of our files (`PRAGMA application_id`): "Chry".
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"Chry");
-
-/// How far a file's schema is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MigrationStatus {
-    /// The number of the last applied migration; 0 for a store that does not exist yet.
-    pub applied: u32,
-    /// The number of the last migration this version knows.
-    pub known: u32,
-    /// Those still to be applied, in order.
-    pub pending: Vec<String>,
-}
 
 /// Says how far a store's schema is, without making or changing anything.
 pub fn migrate_status(path: &Path) -> Result<MigrationStatus, OpenError> {
@@ -35,6 +28,32 @@ pub fn migrate_status(path: &Path) -> Result<MigrationStatus, OpenError> {
         Connection::open_with_flags(path, flags).map_err(|error| OpenError::sqlite(path, error))?;
     refuse_foreign(path, &connection)?;
     Ok(status(applied(path, &connection)?))
+}
+
+/// Says what the pending migrations would do, and who would have to wait.
+pub fn migrate_plan(path: &Path) -> Result<Vec<PlannedFile>, OpenError> {
+    let status = migrate_status(path)?;
+    let runner = embedded::migrations::runner();
+    let mut pending: Vec<_> =
+        runner.get_migrations().iter().filter(|one| one.version().unsigned_abs() > status.applied).collect();
+    pending.sort_by_key(|one| one.version());
+    let files = pending.iter().map(|one| (one.to_string(), one.sql().unwrap_or_default().to_owned()));
+    let mut planned = plan(files);
+    if status.applied == 0 {
+        return Ok(planned);
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .map_err(|error| OpenError::sqlite(path, error))?;
+    for step in planned.iter_mut().flat_map(|file| &mut file.steps) {
+        if step.lock != Lock::New {
+            step.lock = Lock::File;
+            let count = format!("SELECT count(*) FROM \"{}\"", step.table);
+            // A statement that names no table, or one that is not there: nothing to count.
+            let rows = connection.query_row(&count, [], |row| row.get::<_, i64>(0)).ok();
+            step.rows = rows.map(i64::unsigned_abs);
+        }
+    }
+    Ok(planned)
 }
 
 /// Applies every pending migration, making the store if there is none. Any number of processes may
@@ -103,10 +122,6 @@ pub(super) const LAST_APPLIED: &str = "SELECT coalesce(max(version), 0) FROM ref
 
 fn status(applied: u32) -> MigrationStatus {
     let runner = embedded::migrations::runner();
-    let mut all: Vec<_> =
-        runner.get_migrations().iter().map(|one| (one.version().unsigned_abs(), one.to_string())).collect();
-    all.sort();
-    let known = all.last().map_or(0, |(version, _)| *version);
-    let pending = all.into_iter().filter(|(version, _)| *version > applied).map(|(_, name)| name).collect();
-    MigrationStatus { applied, known, pending }
+    let all = runner.get_migrations().iter().map(|one| (one.version().unsigned_abs(), one.to_string()));
+    MigrationStatus::new(applied, all.collect())
 }

@@ -16,6 +16,7 @@ mod migrate;
 mod open;
 mod place;
 mod readers;
+mod records;
 mod sessions;
 mod statements;
 mod upkeep;
@@ -32,13 +33,14 @@ use std::{
 
 use async_trait::async_trait;
 
+pub use crate::store::MigrationStatus;
 pub use lock::ServeLock;
-pub use migrate::{MigrationStatus, migrate_status, migrate_up};
+pub use migrate::{migrate_plan, migrate_status, migrate_up};
 pub use open::{OpenError, Options};
-pub use upkeep::{RETRY_ANSWER_KEPT, row_classes};
+pub use upkeep::row_classes;
 
 use self::{readers::Readers, statements::Statements, writer::Writer};
-use super::{Commit, CommitError, Commits, Committed, StoreError};
+use super::{Batches, Commit, CommitError, Commits, Committed, StoreError};
 
 /// A store in one file.
 pub struct Sqlite {
@@ -55,7 +57,7 @@ impl Sqlite {
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         let connection = open::writing(path, &options)?;
         let executed = Arc::new(AtomicU64::new(0));
-        let writer = Writer::start(connection, options.queue, Arc::clone(&executed))
+        let writer = Writer::start(connection, &options, Arc::clone(&executed))
             .map_err(|source| OpenError::io("start the writer of", path, source))?;
         let readers = Readers::new(path, options.readers, options.busy_timeout);
         Ok(Self { path: path.to_owned(), readers, writer, executed, optimized_at: AtomicU64::new(0) })
@@ -66,16 +68,16 @@ impl Sqlite {
         lock::for_serving(data_dir)
     }
 
-    /// How many statements were executed since the store was opened, BEGIN and COMMIT included.
-    pub fn statements(&self) -> u64 {
-        self.executed.load(Ordering::Relaxed)
+    /// Calls `written` with the number of commits that are written together, each time. Only the first
+    /// call of this has an effect.
+    pub fn on_batch(&self, written: impl Fn(usize) + Send + Sync + 'static) {
+        self.writer.on_batch(written);
     }
 
-    /// Finishes what is queued and closes the writer; commits fail from then on. Dropping the store
-    /// does the same.
-    pub fn close(&self) {
-        self.writer.close();
-        self.readers.close();
+    /// How many statements were executed since the store was opened, BEGIN and COMMIT included, probes
+    /// excluded.
+    pub fn statements(&self) -> u64 {
+        self.executed.load(Ordering::Relaxed)
     }
 
     fn read<T>(&self, load: impl FnOnce(Statements<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
@@ -94,5 +96,18 @@ impl Sqlite {
 impl Commits for Sqlite {
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         self.writer.commit(commit).await
+    }
+}
+
+/// The writer gathers by itself (docs/decisions/0012-group-commit.md): this is how the two are compared.
+#[async_trait]
+impl Batches for Sqlite {
+    async fn write(&self, batch: Vec<Commit>) -> Vec<Result<Committed, CommitError>> {
+        futures_util::future::join_all(batch.into_iter().map(|commit| self.writer.commit(commit))).await
+    }
+
+    /// Each has a savepoint of its own.
+    fn gathers(&self, _: &Commit) -> bool {
+        true
     }
 }

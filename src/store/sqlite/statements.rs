@@ -1,7 +1,10 @@
 //! Running statements: prepared once per connection, counted, their failures put into the store's
 //! own terms.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi};
 
@@ -50,6 +53,11 @@ impl<'a> Statements<'a> {
         self.connection.prepare_cached(sql)?.query_map(params, read)?.collect()
     }
 
+    /// How long to wait for somebody else's lock from now on.
+    pub(super) fn wait_for_locks(&self, patience: Duration) -> rusqlite::Result<()> {
+        self.connection.busy_timeout(patience)
+    }
+
     /// Whether SQLite has ended the transaction by itself, as it does when the disk is full.
     pub(super) fn outside_transaction(&self) -> bool {
         self.connection.is_autocommit()
@@ -59,7 +67,7 @@ impl<'a> Statements<'a> {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let kind = match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreErrorKind::Serialization,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreErrorKind::Busy,
             Some(ErrorCode::ConstraintViolation) => StoreErrorKind::Constraint,
             Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly) => {
                 StoreErrorKind::Io

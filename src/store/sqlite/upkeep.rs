@@ -1,6 +1,9 @@
 //! Maintenance: the sweeper, figures, and what follows a restored backup.
 
-use std::{path::Path, sync::atomic::Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use async_trait::async_trait;
 use rusqlite::params;
@@ -13,15 +16,8 @@ use super::{
 };
 use crate::{
     model::*,
-    store::{StorageFigures, StoreError, StoreErrorKind, Swept, Upkeep},
+    store::{CHANGES_KEPT, RETRY_ANSWER_KEPT, StorageFigures, StoreError, StoreErrorKind, Swept, Upkeep},
 };
-
-/// Seconds after which the answer of a rotated refresh token is deleted: no `retry_window` may be
-/// longer than this, or a client that retries inside it would be taken for a thief.
-pub const RETRY_ANSWER_KEPT: u64 = 60;
-
-/// Changes are kept for two hours: a node that was away for longer rebuilds its index.
-const CHANGES_KEPT: u64 = 2 * 60 * 60;
 
 /// How often the query planner's statistics are looked after.
 const OPTIMIZE_EVERY: u64 = 60 * 60;
@@ -29,7 +25,9 @@ const OPTIMIZE_EVERY: u64 = 60 * 60;
 #[async_trait]
 impl Upkeep for Sqlite {
     async fn probe(&self) -> Result<(), StoreError> {
-        self.read(|db| db.one("SELECT epoch FROM feed", [], |_| Ok(()))).map(drop)
+        // It belongs to no request, so it is not counted.
+        let uncounted = AtomicU64::new(0);
+        self.readers.read(&uncounted, |db| db.one("SELECT epoch FROM feed", [], |_| Ok(()))).map(drop)
     }
 
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<Swept, StoreError> {
@@ -80,6 +78,12 @@ impl Upkeep for Sqlite {
             Ok(figures)
         })
         .await
+    }
+
+    /// Dropping the store does the same.
+    async fn close(&self) {
+        self.writer.close();
+        self.readers.close();
     }
 }
 

@@ -4,17 +4,18 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::AtomicU64,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{apply, statements::Statements};
+use super::{apply, open::Options, statements::Statements};
 use crate::store::{Commit, CommitError, Committed, StoreError, StoreErrorKind};
 
 /// Commits in one transaction at most.
@@ -26,6 +27,7 @@ type Work = Box<dyn FnOnce(Statements<'_>) + Send>;
 /// A commit that waits, and where its outcome is told.
 struct Waiting {
     commit: Commit,
+    since: Instant,
     reply: oneshot::Sender<Outcome>,
 }
 
@@ -39,30 +41,43 @@ enum Job {
 pub(super) struct Writer {
     queue: Mutex<Option<SyncSender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    on_batch: Arc<OnBatch>,
 }
+
+/// Is told how many commits are written together.
+type OnBatch = OnceLock<Box<dyn Fn(usize) + Send + Sync>>;
 
 impl Writer {
     pub(super) fn start(
         connection: Connection,
-        queue: usize,
+        options: &Options,
         executed: Arc<AtomicU64>,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel(queue.max(1));
+        let (sender, receiver) = sync_channel(options.queue.max(1));
+        let patience = options.busy_timeout;
+        let on_batch = Arc::new(OnBatch::new());
+        let told = Arc::clone(&on_batch);
         let thread = std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
-            let work = || serve(&receiver, Statements::new(&connection, &executed));
+            let work = || serve(&receiver, Statements::new(&connection, &executed), patience, &told);
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 // Nobody knows what state the thread was in, and without it nothing can be revoked.
                 // The panic hook has said what happened.
                 std::process::abort();
             }
         })?;
-        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), on_batch })
+    }
+
+    /// See [`Sqlite::on_batch`](super::Sqlite::on_batch).
+    pub(super) fn on_batch(&self, written: impl Fn(usize) + Send + Sync + 'static) {
+        // A second observer is a mistake in the wiring that harms nobody.
+        let _ = self.on_batch.set(Box::new(written));
     }
 
     /// Does a commit together with others; returns when it is durable.
     pub(super) async fn commit(&self, commit: Commit) -> Outcome {
         let (reply, outcome) = oneshot::channel();
-        self.send(Job::Commit(Waiting { commit, reply }))?;
+        self.send(Job::Commit(Waiting { commit, since: Instant::now(), reply }))?;
         outcome.await.unwrap_or_else(|_| Err(closed().into()))
     }
 
@@ -94,7 +109,7 @@ impl Writer {
         match queue.as_ref().ok_or_else(closed)?.try_send(job) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => {
-                Err(StoreError::new(StoreErrorKind::Serialization, "busy: the queue of writes is full"))
+                Err(StoreError::new(StoreErrorKind::Busy, "busy: the queue of writes is full"))
             }
             Err(TrySendError::Disconnected(_)) => Err(closed()),
         }
@@ -111,7 +126,8 @@ fn closed() -> StoreError {
     StoreError::new(StoreErrorKind::Connection, "the store is closed")
 }
 
-fn serve(queue: &Receiver<Job>, db: Statements<'_>) {
+/// `patience`: how long one waits for a lock that somebody else holds.
+fn serve(queue: &Receiver<Job>, db: Statements<'_>, patience: Duration, on_batch: &OnBatch) {
     while let Ok(first) = queue.recv() {
         let mut batch = Vec::new();
         let mut works = Vec::new();
@@ -122,7 +138,12 @@ fn serve(queue: &Receiver<Job>, db: Statements<'_>) {
             }
         }
         if !batch.is_empty() {
-            write(db, batch);
+            if let Some(written) = on_batch.get() {
+                written(batch.len());
+            }
+            write(db, batch, patience);
+            // SQLite keeps this in memory, and does not refuse it.
+            let _ = db.wait_for_locks(patience);
         }
         works.into_iter().for_each(|work| work(db));
     }
@@ -130,23 +151,39 @@ fn serve(queue: &Receiver<Job>, db: Statements<'_>) {
 
 /// Writes a batch and tells each its outcome. A batch that fails as a whole is written one by one,
 /// so that a commit too big for the disk does not take the others with it.
-fn write(db: Statements<'_>, batch: Vec<Waiting>) {
-    match transaction(db, || apply_each(db, &batch)) {
-        Ok(outcomes) => {
-            for (waiting, outcome) in batch.into_iter().zip(outcomes) {
-                let _ = waiting.reply.send(outcome);
-            }
-        }
-        Err(error) => {
-            // Waiting for the lock once more for each of them would take minutes.
-            if batch.len() == 1 || error.kind == StoreErrorKind::Serialization {
-                for waiting in batch {
-                    let _ = waiting.reply.send(Err(error.clone().into()));
+fn write(db: Statements<'_>, mut batch: Vec<Waiting>, patience: Duration) {
+    while let Some(first) = batch.first() {
+        // It has waited longest, perhaps already behind others who waited for the same lock.
+        let left = patience.saturating_sub(first.since.elapsed());
+        match write_together(db, &batch, left) {
+            Ok(outcomes) => {
+                for (waiting, outcome) in batch.drain(..).zip(outcomes) {
+                    let _ = waiting.reply.send(outcome);
                 }
-            } else {
-                batch.into_iter().for_each(|waiting| write(db, vec![waiting]));
             }
+            // Whoever came later has some time left.
+            Err(error) if error.kind == StoreErrorKind::Busy => {
+                let late = batch.iter().take_while(|each| each.since.elapsed() >= patience).count().max(1);
+                refuse(batch.drain(..late), &error);
+            }
+            Err(error) if batch.len() == 1 => refuse(batch.drain(..), &error),
+            Err(_) => batch.drain(..).for_each(|waiting| write(db, vec![waiting], patience)),
         }
+    }
+}
+
+fn write_together(
+    db: Statements<'_>,
+    batch: &[Waiting],
+    patience: Duration,
+) -> Result<Vec<Outcome>, StoreError> {
+    db.wait_for_locks(patience)?;
+    transaction(db, || apply_each(db, batch))
+}
+
+fn refuse(waiting: impl Iterator<Item = Waiting>, error: &StoreError) {
+    for Waiting { reply, .. } in waiting {
+        let _ = reply.send(Err(error.clone().into()));
     }
 }
 
@@ -211,7 +248,8 @@ mod tests {
         let path = folder.path().join("chancery.db");
         let connection = open::writing(&path, &open::Options::default()).expect("the store opens");
         connection.query_row("PRAGMA max_page_count = 60", [], |_| Ok(())).expect("a limit");
-        let writer = Arc::new(Writer::start(connection, 100, Arc::default()).expect("a thread"));
+        let writer =
+            Arc::new(Writer::start(connection, &open::Options::default(), Arc::default()).expect("a thread"));
 
         // While somebody else holds the lock, the commits gather in one batch.
         let other = Connection::open(&path).expect("another process");

@@ -1,6 +1,9 @@
 //! One way to write: single use, all or nothing, and nobody pays for another's conflict.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chancery::{model::*, store::*};
 use tokio::task::JoinSet;
@@ -8,7 +11,6 @@ use tokio::task::JoinSet;
 use crate::fixtures::*;
 
 const PARALLEL: usize = 50;
-const ROUNDS: usize = 100;
 
 /// Commits all at once, half of them through each node; every outcome.
 async fn at_once(
@@ -26,7 +28,7 @@ async fn at_once(
 /// R21: a code is redeemed once, whoever asks, however often at once.
 pub async fn fifty_parallel_commits_spend_a_code_once(place: &dyn Place) {
     let nodes = [place.open().await, place.open().await];
-    for _ in 0..ROUNDS {
+    for _ in 0..place.rounds() {
         let (family, code) = stored_code(&nodes[0]).await;
         let redeem = || {
             let token = refresh_token(&family);
@@ -50,7 +52,7 @@ pub async fn fifty_parallel_commits_spend_a_code_once(place: &dyn Place) {
 /// R24: a refresh token is rotated once, and its successor is the winner's.
 pub async fn fifty_parallel_rotations_leave_one_successor(place: &dyn Place) {
     let nodes = [place.open().await, place.open().await];
-    for _ in 0..ROUNDS {
+    for _ in 0..place.rounds() {
         let (family, token) = stored_refresh_token(&nodes[0]).await;
         let rotate = || {
             let (spend, next) = rotation(&token, &family);
@@ -156,5 +158,9 @@ pub async fn two_nodes_share_one_truth(place: &dyn Place) {
     let page = server.feed(0, 10).await.unwrap();
     assert_eq!(page.changes, [(1, Change::Client { key: client.key, client_id: "web".into() })]);
     given(&server, [Effect::SetClientEnabled(client.key, false)]).await;
+    let known = Instant::now() + place.staleness();
+    while Instant::now() <= known && command.client("web").await.unwrap().unwrap().enabled {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert!(!command.client("web").await.unwrap().unwrap().enabled);
 }

@@ -67,6 +67,9 @@ macro_rules! each_promise {
                 a_key_moves_through_its_states
                 only_one_node_moves_a_key_on
                 an_algorithm_has_one_next_and_one_active_key
+                nodes_that_begin_at_once_end_with_one_key
+                a_key_is_sealed_anew_once_and_nobody_is_told
+                a_withdrawn_key_cannot_be_sealed_anew
             }
             upkeep {
                 the_sweeper_deletes_what_expired_and_nothing_else
