@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{CacheFigures, Doorbell, FeedOptions, Tail, caches::Caches};
-use crate::{model::*, resilience::Clock, store::*};
+use super::{CacheFigures, Doorbell, FeedOptions, Redis, RemoteDoorbell, Tail, caches::Caches, l2::L2};
+use crate::{crypto::seal::Sealer, model::*, resilience::Clock, store::*};
 
 /// How much is cached, how long, and how the feed is followed.
 #[derive(Clone, Copy, Debug)]
@@ -32,16 +32,35 @@ impl Default for CacheOptions {
 /// covers what waiting for the commit in a task of its own would not, namely an error after COMMIT was
 /// sent. The tail is woken at once and looks again after its interval; nobody was told "done" meanwhile.
 pub struct Cached<S: ?Sized> {
-    store: Arc<S>,
-    tail: Arc<Tail<S>>,
+    pub(super) store: Arc<S>,
+    pub(super) tail: Arc<Tail<S>>,
+    pub(super) shared: Option<L2>,
+    remote: Option<Arc<RemoteDoorbell>>,
+    ttl: Duration,
+    pub(super) clock: Clock,
 }
 
 impl<S: Store + ?Sized> Cached<S> {
     /// Puts empty caches in front of a store. [`Tail::start`] and [`Tail::run`] are the caller's to call.
     pub fn new(store: Arc<S>, options: CacheOptions, clock: Clock) -> Self {
         let caches = Caches::new(options.max_memory, options.ttl);
-        let tail = Arc::new(Tail::new(store.clone(), caches, options.feed, clock));
-        Self { store, tail }
+        let tail = Arc::new(Tail::new(store.clone(), caches, options.feed, clock.clone()));
+        Self { store, tail, shared: None, remote: None, ttl: options.ttl, clock }
+    }
+
+    /// Puts Redis between memory and the store, and a doorbell in it. [`Redis::run`] and
+    /// [`RemoteDoorbell::run`] are the caller's to call.
+    pub fn with_redis(mut self, redis: Arc<Redis>, sealer: Arc<Sealer>) -> Self {
+        let channel = format!("chancery:{}", sealer.name(b"doorbell"));
+        let doorbell = RemoteDoorbell::new(Arc::clone(&redis), channel, self.tail.doorbell());
+        self.remote = Some(Arc::new(doorbell));
+        self.shared = Some(L2::new(redis, sealer, self.clock.clone(), self.ttl));
+        self
+    }
+
+    /// The doorbell between nodes, if there is one.
+    pub fn remote_doorbell(&self) -> Option<&Arc<RemoteDoorbell>> {
+        self.remote.as_ref()
     }
 
     /// What follows the feed; it is this node's `RevocationIndex`.
@@ -49,9 +68,19 @@ impl<S: Store + ?Sized> Cached<S> {
         &self.tail
     }
 
-    /// What each cache did and holds.
+    /// What each cache did and holds in memory.
     pub fn stats(&self) -> Vec<CacheFigures> {
         self.tail.caches.figures()
+    }
+
+    /// What each cache did in Redis; empty without one.
+    pub fn shared_stats(&self) -> Vec<CacheFigures> {
+        self.shared.as_ref().map(L2::figures).unwrap_or_default()
+    }
+
+    /// Rings here and at the other nodes, unless told that there is no need.
+    fn bell(&self) -> RingOnDrop {
+        RingOnDrop { doorbell: self.tail.doorbell(), remote: self.remote.clone(), needed: true }
     }
 
     async fn fresh(&self) -> Result<Duration, StoreError> {
@@ -67,7 +96,11 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
         let cache = &self.tail.caches.client;
         match cache.get(client_id, now) {
             Some(known) => Ok(known),
-            None => cache.load(client_id, now, || self.store.client(client_id)).await,
+            None => {
+                cache
+                    .load(client_id, now, || self.through(cache, client_id, self.store.client(client_id)))
+                    .await
+            }
         }
     }
 
@@ -76,7 +109,7 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
         let cache = &self.tail.caches.client_by_key;
         match cache.get(&key, now) {
             Some(known) => Ok(known),
-            None => cache.load(&key, now, || self.store.client_by_key(key)).await,
+            None => cache.load(&key, now, || self.through(cache, &key, self.store.client_by_key(key))).await,
         }
     }
 
@@ -89,7 +122,7 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
         let cache = &self.tail.caches.resource;
         match cache.get(uri, now) {
             Some(known) => Ok(known),
-            None => cache.load(uri, now, || self.store.resource(uri)).await,
+            None => cache.load(uri, now, || self.through(cache, uri, self.store.resource(uri))).await,
         }
     }
 
@@ -105,7 +138,7 @@ impl<S: Store + ?Sized> Users for Cached<S> {
         let cache = &self.tail.caches.user;
         match cache.get(&id, now) {
             Some(known) => Ok(known),
-            None => cache.load(&id, now, || self.store.user(id)).await,
+            None => cache.load(&id, now, || self.through(cache, &id, self.store.user(id))).await,
         }
     }
 
@@ -158,39 +191,16 @@ impl<S: Store + ?Sized> Grants for Cached<S> {
     }
 }
 
-#[async_trait]
-impl<S: Store + ?Sized> Keys for Cached<S> {
-    async fn signing_keys(&self, gone: bool) -> Result<Vec<SigningKey>, StoreError> {
-        self.store.signing_keys(gone).await
-    }
-}
-
-#[async_trait]
-impl<S: Store + ?Sized> FeedReads for Cached<S> {
-    async fn feed(&self, seq: u64, limit: usize) -> Result<FeedPage, StoreError> {
-        self.store.feed(seq, limit).await
-    }
-
-    async fn revocations(
-        &self,
-        after: Option<(RevocationKind, Id)>,
-        limit: usize,
-    ) -> Result<Vec<Revocation>, StoreError> {
-        self.store.revocations(after, limit).await
-    }
-
-    async fn revocations_of(&self, ids: &[(RevocationKind, Id)]) -> Result<Vec<Revocation>, StoreError> {
-        self.store.revocations_of(ids).await
-    }
-}
+hand_on! { impl [S: Store + ?Sized] Keys, FeedReads for Cached<S> => { |this| this.store } }
 
 #[async_trait]
 impl<S: Store + ?Sized> Commits for Cached<S> {
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
-        let mut ring = RingOnDrop { doorbell: self.tail.doorbell(), needed: true };
+        let mut ring = self.bell();
         let outcome = self.store.commit(commit).await;
         if let Ok(committed) = &outcome {
             committed.changes.iter().for_each(|change| self.tail.apply(change));
+            self.forget_shared(&committed.changes);
         }
         ring.needed = match &outcome {
             Ok(committed) => !committed.changes.is_empty(),
@@ -205,6 +215,7 @@ impl<S: Store + ?Sized> Commits for Cached<S> {
 /// Rings unless told that there is no need; also when the commit's future is dropped half-way.
 struct RingOnDrop {
     doorbell: Doorbell,
+    remote: Option<Arc<RemoteDoorbell>>,
     needed: bool,
 }
 
@@ -212,6 +223,9 @@ impl Drop for RingOnDrop {
     fn drop(&mut self) {
         if self.needed {
             self.doorbell.ring();
+            if let Some(remote) = &self.remote {
+                remote.ring();
+            }
         }
     }
 }
@@ -231,11 +245,12 @@ impl<S: Store + ?Sized> Upkeep for Cached<S> {
     }
 
     async fn restored(&self, now: UnixTime, until: UnixTime) -> Result<(), StoreError> {
-        let _ring = RingOnDrop { doorbell: self.tail.doorbell(), needed: true };
+        let _ring = self.bell();
         self.store.restored(now, until).await?;
-        // Nothing may be answered from what was before.
-        let stale = |_| StoreError::new(StoreErrorKind::Connection, "the change feed cannot be read");
-        self.tail.confirm(true).await.map_err(stale)
+        // Effective on this node before it answers. A node that cannot read the feed is stale, and
+        // answers nothing from memory.
+        let _ = self.tail.confirm(true).await;
+        Ok(())
     }
 
     async fn schema_version(&self) -> Result<u32, StoreError> {

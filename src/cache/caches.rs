@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     count::CacheFigures,
+    heard::Knowledge,
     l1::L1,
     policy::{self, touched},
 };
@@ -31,25 +32,25 @@ impl Caches {
     }
 
     /// Forgets what a change made untrue.
-    pub(super) fn apply(&self, change: &Change) {
+    pub(super) fn apply(&self, change: &Change, how: Knowledge) {
         let touched = touched(change);
         if let Some(client_id) = touched.client_id {
-            self.client.invalidate(client_id);
+            self.client.invalidate(client_id, how);
         } else if let Some(key) = touched.client {
             // A raised epoch names the key only. It is rare enough to look through all names.
-            self.client.invalidate_where(|client| client.key == key);
+            self.client.invalidate_where(how, |client| client.key == key);
         }
         if let Some(key) = touched.client {
-            self.client_by_key.invalidate(&key);
+            self.client_by_key.invalidate(&key, how);
         }
         if let Some(uri) = touched.resource {
-            self.resource.invalidate(uri);
+            self.resource.invalidate(uri, how);
         }
         if let Some(user) = touched.user {
-            self.user.invalidate(&user);
+            self.user.invalidate(&user, how);
         }
         if let Some(family) = touched.family {
-            self.family.invalidate(&family);
+            self.family.invalidate(&family, how);
         }
     }
 

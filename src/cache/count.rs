@@ -9,16 +9,43 @@ use serde::Serialize;
 
 const CELLS: usize = 16;
 
-/// What one cache did since the start, and what it holds.
+/// Where a look-up is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// This process's memory (L1).
+    #[default]
+    Local,
+    /// Redis (L2).
+    Redis,
+}
+
+impl Tier {
+    /// Every tier there is.
+    pub const ALL: [Self; 2] = [Self::Local, Self::Redis];
+
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Redis => "redis",
+        }
+    }
+}
+
+/// What one cache did since the start in one tier, and what it holds. What Redis holds and throws away
+/// is Redis's to tell: those figures are 0 here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CacheFigures {
     /// The policy's name.
     pub cache: &'static str,
-    /// Look-ups answered from memory.
+    /// Which tier.
+    pub tier: Tier,
+    /// Look-ups answered here.
     pub hits: u64,
-    /// Look-ups that had to wait for the store.
+    /// Look-ups that the next tier, or the store, had to answer.
     pub misses: u64,
-    /// Loads that failed.
+    /// Loads that failed; for Redis, look-ups that it did not answer.
     pub errors: u64,
     /// Entries held.
     pub entries: u64,
@@ -32,8 +59,11 @@ pub struct CacheFigures {
     pub evicted_ttl: u64,
     /// Entries dropped because of a change.
     pub invalidated: u64,
-    /// Rows not kept because a change came while they were read.
+    /// Rows not kept because a change came while they were read; for Redis, values refused because
+    /// they are older than a change this node has heard of, or of another history.
     pub overtaken: u64,
+    /// Values from Redis that do not open: damaged, forged, moved, or sealed under a key that is gone.
+    pub forged: u64,
 }
 
 /// The counters of one cache; see [`CacheFigures`].
@@ -46,6 +76,27 @@ pub(super) struct Counts {
     pub(super) evicted_ttl: AtomicU64,
     pub(super) invalidated: AtomicU64,
     pub(super) overtaken: AtomicU64,
+    pub(super) forged: AtomicU64,
+}
+
+impl Counts {
+    /// The counts; what is held is left at 0.
+    pub(super) fn figures(&self, cache: &'static str, tier: Tier) -> CacheFigures {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        CacheFigures {
+            cache,
+            tier,
+            hits: self.hits.total(),
+            misses: self.misses.total(),
+            errors: of(&self.errors),
+            evicted_size: of(&self.evicted_size),
+            evicted_ttl: of(&self.evicted_ttl),
+            invalidated: of(&self.invalidated),
+            overtaken: of(&self.overtaken),
+            forged: of(&self.forged),
+            ..CacheFigures::default()
+        }
+    }
 }
 
 /// Adds one to a counter that is not on the path of a hit.

@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Index, caches::Caches, fresh::Freshness};
+use super::{Index, caches::Caches, fresh::Freshness, heard::Knowledge, history::History};
 use crate::{model::*, resilience::Clock, store::*};
 
 /// How the feed is followed.
@@ -73,6 +73,7 @@ pub struct Tail<S: ?Sized> {
     pub(super) caches: Caches,
     pub(super) index: Index,
     pub(super) fresh: Freshness,
+    pub(super) history: History,
     pub(super) doorbell: Doorbell,
     /// Where this node stands; `None` until it has loaded. Held while the feed is read.
     place: Mutex<Option<FeedPosition>>,
@@ -105,6 +106,7 @@ impl<S: Store + ?Sized> Tail<S> {
             index: Index::new(options.revocations_per_client),
             fresh: Freshness::new(clock.clone(), options.max_staleness),
             clock,
+            history: History::default(),
             doorbell: Doorbell::default(),
             place: Mutex::new(None),
             begun: AtomicU64::new(0),
@@ -185,8 +187,13 @@ impl<S: Store + ?Sized> Tail<S> {
         Ok(self.clock.boot())
     }
 
-    /// Makes a change effective on this node. Doing so twice does no harm.
+    /// Makes a change that was committed here effective on this node.
     pub(super) fn apply(&self, change: &Change) {
+        self.hear(change, Knowledge::Here(self.begun.load(Ordering::SeqCst)));
+    }
+
+    /// Makes a change effective on this node. Doing so twice does no harm.
+    fn hear(&self, change: &Change, how: Knowledge) {
         if let Change::Revoked { what, id, epoch, client, expires_at, at } = *change {
             match RevocationKind::from_u8(what) {
                 Some(kind) => {
@@ -199,7 +206,7 @@ impl<S: Store + ?Sized> Tail<S> {
                 None => tracing::error!(what, "a revocation of a kind this version does not know"),
             }
         }
-        self.caches.apply(change);
+        self.caches.apply(change, how);
         if matches!(change, Change::Keys) {
             self.keys_changed.store(true, Ordering::SeqCst);
         }
@@ -235,21 +242,36 @@ impl<S: Store + ?Sized> Tail<S> {
         };
         loop {
             let sent = self.clock.read();
-            let page = self.ask(self.store.feed(at.seq, self.options.page)).await?;
-            if let Some(reason) = broken(at, &page, self.options.page) {
-                tracing::warn!(reason, ?at, head = ?page.head, "the change feed is loaded anew");
+            // The change at which this node stands is read once more: after a failover that lost it,
+            // another may be in its place.
+            let limit = self.options.page + 1;
+            let mut page = self.ask(self.store.feed(at.seq.saturating_sub(1), limit)).await?;
+            let last = page.changes.len() < limit;
+            let own = page.changes.first().is_some_and(|(seq, _)| *seq == at.seq);
+            let own = own.then(|| page.changes.remove(0).1);
+            let same = own.is_none_or(|change| self.history.confirms(at.seq, &change));
+            if let Some(reason) = broken(at, &page, last).or((!same).then_some("its end was replaced")) {
+                tracing::warn!(
+                    reason,
+                    epoch = at.epoch,
+                    seq = at.seq,
+                    head_epoch = page.head.epoch,
+                    head_seq = page.head.seq,
+                    "the change feed is loaded anew"
+                );
                 self.fresh.forget();
                 *place = None;
                 return Ok(false);
             }
             for (seq, change) in &page.changes {
-                self.apply(change);
+                self.hear(change, Knowledge::Feed(*seq));
                 at.seq = *seq;
             }
+            self.history.follow(&page.changes, at);
             if place.is_some() {
                 *place = Some(at);
             }
-            if page.changes.len() < self.options.page {
+            if last {
                 if self.index.finish() {
                     self.keys_changed.store(true, Ordering::SeqCst);
                 }
@@ -278,6 +300,7 @@ impl<S: Store + ?Sized> Tail<S> {
     /// never come. Nobody is answered from them meanwhile.
     async fn load(&self) -> Result<FeedPosition, StoreError> {
         self.fresh.forget();
+        self.history.forget();
         self.index.begin();
         let head = self.ask(self.store.feed(0, 0)).await?.head;
         self.caches.clear();
@@ -287,7 +310,10 @@ impl<S: Store + ?Sized> Tail<S> {
             self.index.load(&rows);
             match rows.last() {
                 Some(last) if rows.len() == self.options.page => after = Some((last.kind, last.id)),
-                _ => return Ok(head),
+                _ => {
+                    self.history.begin(head);
+                    return Ok(head);
+                }
             }
         }
     }
@@ -299,14 +325,14 @@ impl<S: Store + ?Sized> Tail<S> {
     }
 }
 
-/// Why a reader that stands at `at` cannot go on from there.
-fn broken(at: FeedPosition, page: &FeedPage, limit: usize) -> Option<&'static str> {
+/// Why a reader that stands at `at` cannot go on from there. `end`: the page is the last.
+fn broken(at: FeedPosition, page: &FeedPage, end: bool) -> Option<&'static str> {
     let last = page.changes.last().map_or(at.seq, |(seq, _)| *seq);
     if page.head.epoch != at.epoch {
         Some("its history was rewritten")
     } else if page.head.seq < at.seq {
         Some("it went backwards")
-    } else if at.seq + 1 < page.oldest || (page.changes.len() < limit && last < page.head.seq) {
+    } else if at.seq + 1 < page.oldest || (end && last < page.head.seq) {
         Some("changes were deleted before they were read")
     } else {
         None

@@ -21,7 +21,8 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync:
 use tokio::sync::watch;
 
 use super::{
-    count::{CacheFigures, Counts, one},
+    count::{CacheFigures, Counts, Tier, one},
+    heard::{Heard, Knowledge},
     policy::Policy,
     weigh::Weigh,
 };
@@ -34,15 +35,30 @@ const OVERHEAD: usize = 128;
 /// A row, or the knowledge that there is none; or why it could not be read.
 type Row<V> = Result<Option<Arc<V>>, StoreError>;
 
+/// What a read brings: a row, and for how long it may be kept if not for the whole lifetime.
+#[derive(Debug)]
+pub(super) struct Loaded<V> {
+    pub(super) value: Option<Arc<V>>,
+    pub(super) keeps: Duration,
+}
+
+impl<V> From<Option<Arc<V>>> for Loaded<V> {
+    fn from(value: Option<Arc<V>>) -> Self {
+        Self { value, keeps: Duration::MAX }
+    }
+}
+
 /// One cache. Times are those of the boot clock.
 pub(super) struct L1<K, V> {
-    policy: &'static Policy,
+    pub(super) policy: &'static Policy,
     ttl: Duration,
     entries: Cache<K, Entry<V>, ByBytes, DefaultHashBuilder, CountEvictions>,
     stripes: Box<[Mutex<Stripe<K, V>>]>,
     hasher: RandomState,
     fills: AtomicU64,
     counts: Arc<Counts>,
+    /// Which values from elsewhere may still be believed.
+    heard: Heard,
 }
 
 struct Entry<V> {
@@ -100,7 +116,8 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         let stripe = || Mutex::new(Stripe { changes: 0, flights: HashMap::new() });
         let stripes = std::iter::repeat_with(stripe).take(STRIPES).collect();
         let fills = AtomicU64::new(0);
-        Self { policy, ttl, entries, stripes, hasher: RandomState::new(), fills, counts }
+        let (hasher, heard) = (RandomState::new(), Heard::default());
+        Self { policy, ttl, entries, stripes, hasher, fills, counts, heard }
     }
 
     /// What is in memory: the row, or that there is none; the outer `None` if nothing is known.
@@ -117,11 +134,12 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
 
     /// Reads a row and keeps it. Those who miss the same key meanwhile share the one read, and its
     /// failure; failures are not kept. A row overtaken by a change is read once more.
-    pub(super) async fn load<Q, F>(&self, key: &Q, now: Duration, read: impl Fn() -> F) -> Row<V>
+    pub(super) async fn load<Q, F, R>(&self, key: &Q, now: Duration, read: impl Fn() -> F) -> Row<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-        F: Future<Output = Row<V>>,
+        F: Future<Output = Result<R, StoreError>>,
+        R: Into<Loaded<V>>,
     {
         loop {
             match self.board(key, now) {
@@ -137,12 +155,20 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         }
     }
 
+    /// The least place in the feed that a value of this key from elsewhere must have been read at;
+    /// `None` if none is to be believed yet.
+    pub(super) fn floor<Q: Hash + ?Sized>(&self, key: &Q, ended: u64) -> Option<u64> {
+        self.heard.floor(self.hasher.hash_one(key), ended)
+    }
+
     /// Forgets one key: its row has changed.
-    pub(super) fn invalidate<Q>(&self, key: &Q)
+    pub(super) fn invalidate<Q>(&self, key: &Q, how: Knowledge)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        // Before the change is counted: whoever looked at the floor before this is overtaken.
+        self.heard.raise(self.hasher.hash_one(key), how);
         let mut stripe = self.stripe(key);
         stripe.changes += 1;
         stripe.flights.remove(key);
@@ -152,7 +178,8 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
     }
 
     /// Forgets every row of which `gone` is true; for changes that do not name the key.
-    pub(super) fn invalidate_where(&self, gone: impl Fn(&V) -> bool) {
+    pub(super) fn invalidate_where(&self, how: Knowledge, gone: impl Fn(&V) -> bool) {
+        self.heard.raise_all(how);
         self.overtake_all();
         self.entries.retain(|_, entry| {
             let keep = !entry.value.as_deref().is_some_and(&gone);
@@ -163,29 +190,26 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         });
     }
 
-    /// Forgets everything.
+    /// Forgets everything, also what was heard: the feed begins anew.
     pub(super) fn clear(&self) {
+        self.heard.forget();
         self.overtake_all();
         self.counts.invalidated.fetch_add(self.entries.len() as u64, Ordering::Relaxed);
         self.entries.clear();
     }
 
+    /// The keys of some of the entries, in no order.
+    pub(super) fn keys(&self, limit: usize) -> Vec<K> {
+        self.entries.iter().map(|(key, _)| key).take(limit).collect()
+    }
+
     /// What the cache did, and what it holds.
     pub(super) fn figures(&self) -> CacheFigures {
-        let counts = &*self.counts;
-        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         CacheFigures {
-            cache: self.policy.name,
-            hits: counts.hits.total(),
-            misses: counts.misses.total(),
-            errors: of(&counts.errors),
             entries: self.entries.len() as u64,
             weight: self.entries.weight(),
             capacity: self.entries.capacity(),
-            evicted_size: of(&counts.evicted_size),
-            evicted_ttl: of(&counts.evicted_ttl),
-            invalidated: of(&counts.invalidated),
-            overtaken: of(&counts.overtaken),
+            ..self.counts.figures(self.policy.name, Tier::Local)
         }
     }
 
@@ -231,14 +255,14 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         }
     }
 
-    fn entry(&self, key: &K, value: Option<Arc<V>>, now: Duration) -> Entry<V> {
+    fn entry(&self, key: &K, Loaded { value, keeps }: Loaded<V>, now: Duration) -> Entry<V> {
         let heap = value.as_deref().map_or(0, Weigh::weight);
         let weight = (OVERHEAD + key.weight() + heap) as u64;
         // Between four fifths and all of the lifetime, so that what was filled together does not
         // expire together.
         let dice = self.hasher.hash_one(self.fills.fetch_add(1, Ordering::Relaxed)) % 1024;
         let ttl = self.ttl - self.ttl / 5 * u32::try_from(dice).unwrap_or(0) / 1024;
-        Entry { value, expires: now + ttl, weight }
+        Entry { value, expires: now + ttl.min(keeps), weight }
     }
 }
 
@@ -265,18 +289,23 @@ struct Flight<'a, K: Hash + Eq, V> {
 }
 
 impl<K: Weigh + Hash + Eq + Clone, V: Weigh> Flight<'_, K, V> {
-    async fn fly<F: Future<Output = Row<V>>>(mut self, now: Duration, read: impl Fn() -> F) -> Row<V> {
-        let mut row = read().await;
-        if let Ok(value) = &row
-            && !self.keep(value, now)
+    async fn fly<F, R>(mut self, now: Duration, read: impl Fn() -> F) -> Row<V>
+    where
+        F: Future<Output = Result<R, StoreError>>,
+        R: Into<Loaded<V>>,
+    {
+        let mut row: Result<Loaded<V>, _> = read().await.map(Into::into);
+        if let Ok(loaded) = &row
+            && !self.keep(loaded, now)
         {
             one(&self.l1.counts.overtaken);
             self.changes = self.l1.stripe(&self.key).changes;
-            row = read().await;
-            if let Ok(value) = &row {
-                self.keep(value, now);
+            row = read().await.map(Into::into);
+            if let Ok(loaded) = &row {
+                self.keep(loaded, now);
             }
         }
+        let row = row.map(|loaded| loaded.value);
         if row.is_err() {
             one(&self.l1.counts.errors);
         }
@@ -285,13 +314,14 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> Flight<'_, K, V> {
     }
 
     /// Keeps a row unless a change has overtaken it; `false` then.
-    fn keep(&self, value: &Option<Arc<V>>, now: Duration) -> bool {
+    fn keep(&self, loaded: &Loaded<V>, now: Duration) -> bool {
         let stripe = self.l1.stripe(&self.key);
         if stripe.changes != self.changes {
             return false;
         }
-        if value.is_some() || self.l1.policy.misses {
-            let entry = self.l1.entry(&self.key, value.clone(), now);
+        if loaded.value.is_some() || self.l1.policy.misses {
+            let loaded = Loaded { value: loaded.value.clone(), keeps: loaded.keeps };
+            let entry = self.l1.entry(&self.key, loaded, now);
             self.l1.entries.insert(self.key.clone(), entry);
         }
         true

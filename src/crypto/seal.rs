@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
+use hmac::{Hmac, KeyInit, Mac};
 use quick_cache::sync::Cache;
+use sha2::Sha256;
 use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
 use super::aead::{Buffer, KEY, NONCE, OpenKey, SealKey, TAG};
 use super::base64url;
-use super::keys::{MasterKey, MasterKeyId, MasterKeys, Purpose};
+pub use super::keys::Purpose;
+use super::keys::{MasterKey, MasterKeyId, MasterKeys};
 use super::random::Random;
 
 pub use super::retry::{open_once, seal_once};
@@ -44,13 +47,17 @@ pub struct Sealer {
     seals_per_salt: u64,
     current: ArcSwap<Schedules>,
     foreign: Cache<(MasterKeyId, Salt, Purpose), Arc<OpenKey>>,
+    names: Hmac<Sha256>,
 }
 
 impl Sealer {
     /// A sealer with a salt of its own.
     pub fn new(masters: MasterKeys, random: Random) -> Self {
         let current = Schedules::new(masters.sealing(), random.bytes());
+        // Salts of seals are random and of another length: no key is ever both.
+        let names = masters.sealing().derive::<32>(b"names", Purpose::Cache);
         Self {
+            names: Hmac::new_from_slice(names.as_slice()).expect("HMAC takes keys of any length"),
             masters,
             random,
             seals_per_salt: SEALS_PER_SALT,
@@ -94,6 +101,11 @@ impl Sealer {
         Some(plaintext)
     }
 
+    /// Whether a value was sealed under the master key that seals now. Says nothing about its content.
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        sealed.first() == Some(&VERSION) && sealed[1..].starts_with(&self.masters.sealing().id())
+    }
+
     /// Appends an access token with these claims to `out`.
     pub fn seal_token(&self, claims: &[u8], out: &mut String) {
         let length = base64url::encoded_len(OVERHEAD + claims.len());
@@ -115,6 +127,15 @@ impl Sealer {
     /// Opens what [`Sealer::seal_text`] made for the same purpose and place; all else is `None`.
     pub fn open_text(&self, purpose: Purpose, place: &[u8], text: &str) -> Option<Zeroizing<Vec<u8>>> {
         self.open_encoded(purpose, place, text)
+    }
+
+    /// The name under which a place is known to a store of sealed values: the same for all who share
+    /// the sealing master key, and telling nothing to others.
+    pub fn name(&self, place: &[u8]) -> String {
+        let mut mac = self.names.clone();
+        mac.update(place);
+        let digest: [u8; 32] = mac.finalize().into_bytes().into();
+        base64url::encode(&digest[..16])
     }
 
     fn open_encoded(&self, purpose: Purpose, place: &[u8], text: &str) -> Option<Zeroizing<Vec<u8>>> {
@@ -300,6 +321,14 @@ mod tests {
     }
 
     #[test]
+    fn a_place_has_one_name_for_all_who_share_the_key() {
+        let (one, other, stranger) = (sealer(), sealer(), sealer_with(&[2, 1]));
+        assert_eq!(one.name(b"place"), other.name(b"place"));
+        assert_ne!(one.name(b"place"), one.name(b"placf"));
+        assert_ne!(one.name(b"place"), stranger.name(b"place"));
+    }
+
+    #[test]
     fn a_fresh_salt_replaces_the_keys_and_old_values_still_open() {
         let sealer = sealer();
         let old = sealer.seal(Purpose::Access, b"", b"old");
@@ -318,6 +347,9 @@ mod tests {
         assert!(new.open_token(&from_old).is_none());
         assert!(new.open_token(&token(&both, b"claims")).is_some());
         assert!(old.open_token(&token(&both, b"claims")).is_none());
+        let from_old = old.seal(Purpose::Column, b"place", b"value");
+        assert!(old.is_current(&from_old) && !both.is_current(&from_old));
+        assert!(!both.is_current(b"") && !both.is_current(&[VERSION]));
     }
 
     #[test]

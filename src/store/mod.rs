@@ -12,6 +12,7 @@ mod error;
 mod feed;
 mod hand_on;
 mod index;
+mod operation;
 mod plan;
 pub mod postgres;
 mod read;
@@ -19,12 +20,15 @@ pub mod records;
 pub mod sqlite;
 
 pub(crate) use hand_on::hand_on;
+#[cfg(test)]
+pub(crate) use operation::operation;
 
 pub use batched::{BatchOptions, Batched, Batches};
 pub use commit::*;
 pub use error::*;
 pub use feed::*;
 pub use index::*;
+pub use operation::{OPERATIONS, Operation};
 pub use plan::{Lock, MigrationStatus, PlannedFile, PlannedStep};
 pub use read::*;
 

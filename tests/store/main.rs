@@ -8,6 +8,7 @@ mod postgres;
 mod records;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod shared;
 mod sqlite;
 mod standby;
 mod suite;

@@ -82,7 +82,7 @@ async fn concurrent_misses_share_one_load_and_its_failure() {
                 let read = || async {
                     loads.fetch_add(1, Ordering::SeqCst);
                     go.notified().await;
-                    Err(StoreError::new(StoreErrorKind::Io, "broken"))
+                    Row::<Resource>::Err(StoreError::new(StoreErrorKind::Io, "broken"))
                 };
                 cache.load("a", START, read).await
             })
@@ -104,7 +104,7 @@ async fn a_leader_that_goes_away_leaves_nobody_hanging() {
     let cache = Arc::new(cache(&policy::RESOURCE, 10 << 20));
     let leader = tokio::spawn({
         let cache = cache.clone();
-        async move { cache.load("a", START, std::future::pending).await }
+        async move { cache.load("a", START, std::future::pending::<Row<Resource>>).await }
     });
     tokio::task::yield_now().await;
     let follower = tokio::spawn({
@@ -136,7 +136,7 @@ async fn who_comes_after_a_change_does_not_join_a_read_from_before_it() {
         }
     });
     tokio::task::yield_now().await;
-    cache.invalidate("a");
+    cache.invalidate("a", Knowledge::Here(0));
     let late = cache.load("a", START, || async { Ok(version(2)) }).await;
     assert_eq!(late.expect("loaded"), version(2));
     go.notify_one();
@@ -177,7 +177,7 @@ fn no_thread_ever_sees_a_row_older_than_a_change_it_could_know_of() {
             if n % 100 == 0 {
                 cache.clear()
             } else {
-                cache.invalidate("a")
+                cache.invalidate("a", Knowledge::Here(0))
             }
             applied.store(n, Ordering::SeqCst);
             std::thread::yield_now();
