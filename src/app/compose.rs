@@ -1,13 +1,19 @@
 //! Putting a node together: data folder, master keys, store, caches, engine, provider.
 
-use std::{fs::DirBuilder, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use super::{AppError, rotation};
+use super::{
+    AppError,
+    backend::{Backend, Meter, Opening, lock},
+    rotation,
+};
 use crate::{
-    cache::{CacheOptions, Cached, FeedOptions},
-    config::{Config, Fault, create_master_key},
+    cache::{
+        CacheOptions, Cached, FeedOptions, Redis, RedisCommand, RedisFailure, RedisOptions, RedisStrategy,
+    },
+    config::{self, Config, Fault, Location, create_master_key},
     crypto::{
         keyring::KeyRing,
         keys::{MasterKey, MasterKeys},
@@ -21,10 +27,10 @@ use crate::{
     observe::{Labels, Metrics},
     protocol::{ErrorCode, Policy, key_rotation::Rotation, registration::MAX_ACCESS_LIFETIME},
     provider::{Provider, password::PasswordLane},
-    resilience::Clock,
+    resilience::{Breaker, BreakerOptions, Clock},
     store::{
-        Store,
-        sqlite::{Options, ServeLock, Sqlite, migrate_status, row_classes},
+        Guard, GuardOptions, OPERATIONS, Store,
+        sqlite::{ServeLock, row_classes},
     },
 };
 
@@ -39,63 +45,81 @@ pub struct Node {
     pub provider: Arc<Provider>,
     /// When signing keys change.
     pub rotation: Rotation,
-    pub(super) store: Arc<Sqlite>,
-    pub(super) cached: Arc<Cached<Sqlite>>,
-    /// One server on a store, from before it is migrated to the end.
+    pub(super) backend: Backend,
+    /// What stands before the store of a node that serves.
+    pub(super) guard: Option<Arc<Guard<dyn Store>>>,
+    pub(super) cached: Arc<Cached<dyn Store>>,
+    /// Shared cache and doorbell, if there is one.
+    pub(super) redis: Option<Arc<Redis>>,
+    /// One server on an embedded store, from before it is migrated to the end.
     _serving: Option<ServeLock>,
 }
 
 impl Node {
     /// A node that will serve: its reads go through the caches, which the change feed keeps true.
-    /// Pending migrations are applied, unless another server runs on the store: then it is refused.
-    pub fn open(config: Config, clock: Clock, random: Random) -> Result<Self, AppError> {
-        Self::compose(config, (clock, random), true)
+    /// Pending migrations are applied, unless another server runs on the embedded store: then it is
+    /// refused. Must be served by the runtime that it was opened in.
+    pub async fn open(config: Config, clock: Clock, random: Random) -> Result<Self, AppError> {
+        Self::compose(config, (clock, random), Opening::Server).await
     }
 
     /// A node for one command: it reads the store itself, so that it needs no feed. A store that an
     /// older version made is refused, because its server may be running.
-    pub fn open_for_command(config: Config) -> Result<Self, AppError> {
-        Self::compose(config, (Clock::system(), Random::os()), false)
+    pub async fn open_for_command(config: Config) -> Result<Self, AppError> {
+        Self::compose(config, (Clock::system(), Random::os()), Opening::Command).await
     }
 
     /// Opens only the store, for commands that need no keys.
-    pub fn open_store(config: &Config) -> Result<Sqlite, AppError> {
-        prepare_data_dir(&config.store.data_dir)?;
-        let database = config.store.database();
-        let is_new = migrate_status(&database)?.applied == 0;
-        Ok(Sqlite::open(&database, options(config, is_new))?)
+    pub async fn open_store(config: &Config) -> Result<Backend, AppError> {
+        Ok(Backend::open(config, Opening::Command).await?.0)
     }
 
-    /// Keeps servers off the store for as long as the lock is held; refused while one runs.
-    pub fn lock(config: &Config) -> Result<ServeLock, AppError> {
-        Ok(Sqlite::lock_for_serving(folder(&config.store.database()))?)
+    /// Keeps servers off an embedded store for as long as the lock is held; refused while one runs.
+    /// Nodes on Postgres hold no lock, since any number of them may run.
+    pub fn lock(store: &Location) -> Result<Option<ServeLock>, AppError> {
+        match store {
+            Location::File(database) => lock(database).map(Some),
+            Location::Postgres(_) => Ok(None),
+        }
     }
 
-    /// The store itself, below the caches.
-    pub fn store(&self) -> &Arc<Sqlite> {
-        &self.store
+    /// The store itself, below every decorator.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
     }
 
-    fn compose(config: Config, (clock, random): (Clock, Random), serving: bool) -> Result<Self, AppError> {
-        prepare_data_dir(&config.store.data_dir)?;
-        let (store, lock) = if serving {
-            let database = config.store.database();
-            let lock = Self::lock(&config)?;
-            (Sqlite::open(&database, options(&config, true))?, Some(lock))
-        } else {
-            (Self::open_store(&config)?, None)
+    async fn compose(
+        config: Config,
+        (clock, random): (Clock, Random),
+        opening: Opening,
+    ) -> Result<Self, AppError> {
+        let (backend, lock) = Backend::open(&config, opening).await?;
+        let meter = Meter::default();
+        let guarded = || Arc::new(Guard::new(backend.gathering(&config, &meter), guard_options(&config)));
+        let guard = (opening == Opening::Server).then(guarded);
+        let store = match &guard {
+            Some(guard) => Arc::clone(guard) as Arc<dyn Store>,
+            None => backend.store(),
         };
-        let store = Arc::new(store);
-        let masters = master_keys(&config, &random, &store)?;
-        let cached = Arc::new(Cached::new(Arc::clone(&store), cache_options(&config), clock.clone()));
-        let metrics = Metrics::new(labels(&cached));
+        let masters = master_keys(&config, &random, &*store).await?;
+        let sealer = Arc::new(Sealer::new(masters.clone(), random.clone()));
+        let mut cached = Cached::new(Arc::clone(&store), cache_options(&config), clock.clone());
+        // A command lives too short for it: what it commits the nodes hear of by the feed.
+        let redis = if opening == Opening::Server { open_redis(&config)? } else { None };
+        if let Some(redis) = &redis {
+            cached = cached.with_redis(Arc::clone(redis), Arc::clone(&sealer));
+        }
+        let cached = Arc::new(cached);
+        let metrics = Metrics::new(labels(&backend, &cached));
+        guard.iter().for_each(|guard| guard.measure(Arc::clone(&metrics)));
+        let _ = meter.set(Arc::clone(&metrics));
         let passwords = password_lane(&config, &random, &metrics)?;
-        let reads: Arc<dyn Store> = if serving { cached.clone() } else { store.clone() };
+        let reads: Arc<dyn Store> = if opening == Opening::Server { cached.clone() } else { store };
         let provider = Provider {
             store: reads,
             revocations: cached.tail().clone(),
             opaque: Opaques::new(&masters),
-            sealer: Arc::new(Sealer::new(masters, random.clone())),
+            sealer,
             keys: arc_swap::ArcSwap::from_pointee(KeyRing::default()),
             policy: policy(&config),
             random,
@@ -104,31 +128,8 @@ impl Node {
             metrics,
         };
         let (rotation, provider) = (rotation(&config), Arc::new(provider));
-        Ok(Self { rotation, provider, config, store, cached, _serving: lock })
+        Ok(Self { rotation, provider, config, backend, guard, cached, redis, _serving: lock })
     }
-}
-
-/// The folder a database lies in; the current one for a bare name.
-fn folder(database: &Path) -> &Path {
-    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
-}
-
-/// Makes the data folder, for this user only, if it is missing.
-fn prepare_data_dir(folder: &Path) -> Result<(), AppError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| AppError::io("make the data folder", folder, error))
-}
-
-fn options(config: &Config, migrate: bool) -> Options {
-    let readers = match config.store.readers {
-        0 => cores(),
-        readers => readers,
-    };
-    Options { readers, migrate, ..Options::default() }
 }
 
 /// Threads of this machine that the process may use.
@@ -137,24 +138,23 @@ pub(super) fn cores() -> usize {
 }
 
 /// The configured master keys, or those of the data folder, which gets one if it has none.
-fn master_keys(config: &Config, random: &Random, store: &Sqlite) -> Result<MasterKeys, AppError> {
-    let data_dir = &config.store.data_dir;
+async fn master_keys(config: &Config, random: &Random, store: &dyn Store) -> Result<MasterKeys, AppError> {
     let refused = |fault| AppError::Configuration(vec![fault]);
-    let keys = match config.keys.master_keys(data_dir).map_err(refused)? {
+    let keys = match config.master_keys().map_err(refused)? {
         Some(keys) => keys,
         None => {
-            let path = config.keys.master_path(data_dir);
+            let path = config.keys.master_path(&config.store.data_dir);
             // A new key would open nothing of what is there, and hide what is missing.
-            if store.holds_sealed_keys()? {
+            if !store.signing_keys(false).await?.is_empty() {
                 let message = format!(
                     "is missing, and {} was sealed with it; put it back (a backup does not contain it), or give the key in `[keys] master`",
-                    config.store.database().display()
+                    config.store.location().shown()
                 );
                 return Err(refused(Fault::new(path.display().to_string(), message)));
             }
             let made = create_master_key(&path, &Secret::new(random.bytes()));
             // Another process of ours may have made one just now; then that one counts.
-            match config.keys.master_keys(data_dir).map_err(refused)? {
+            match config.master_keys().map_err(refused)? {
                 Some(keys) => {
                     if made.is_ok() {
                         tracing::warn!(
@@ -185,6 +185,38 @@ fn cache_options(config: &Config) -> CacheOptions {
             max_staleness: config.feed.max_staleness,
             ..FeedOptions::default()
         },
+    }
+}
+
+/// Reads the options; nothing waits for Redis to be there.
+pub(super) fn open_redis(config: &Config) -> Result<Option<Arc<Redis>>, AppError> {
+    let Some(url) = &config.redis.url else { return Ok(None) };
+    let options = RedisOptions {
+        url: Secret::new(url.expose().to_owned()),
+        strategy: match config.redis.strategy {
+            config::RedisStrategy::Multiplexed => RedisStrategy::Multiplexed,
+            config::RedisStrategy::Pooled => RedisStrategy::Pooled,
+            config::RedisStrategy::Direct => RedisStrategy::Direct,
+        },
+        pool_size: config.redis.pool_size,
+        command_timeout: config.redis.command_timeout,
+        root_file: config.redis.root_file.clone(),
+    };
+    let breaker = Arc::new(Breaker::new(BreakerOptions::default()));
+    Redis::open(&options, breaker)
+        .map(Some)
+        .map_err(|error| AppError::Configuration(vec![Fault::new("[redis]", error.to_string())]))
+}
+
+/// What an answer to a client leaves time for.
+fn guard_options(config: &Config) -> GuardOptions {
+    let options = GuardOptions::default();
+    let statement = config.postgres.statement_timeout;
+    GuardOptions {
+        read_timeout: options.read_timeout.min(statement),
+        commit_timeout: options.commit_timeout.min(config.server.request_timeout),
+        given_up_after: options.given_up_after.min(config.server.request_timeout / 2),
+        ..options
     }
 }
 
@@ -221,7 +253,7 @@ fn policy(config: &Config) -> Policy {
 }
 
 /// Everything that will ever be counted, from the tables of the layers that know it.
-fn labels(cached: &Cached<Sqlite>) -> Labels {
+fn labels(backend: &Backend, cached: &Cached<dyn Store>) -> Labels {
     let errors = || ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     let routes = ROUTES.iter().flat_map(|(path, methods)| methods.iter().map(|method| (*method, *path)));
     Labels {
@@ -234,7 +266,11 @@ fn labels(cached: &Cached<Sqlite>) -> Labels {
         authorize_errors: errors(),
         tables: row_classes(),
         caches: cached.stats().iter().map(|figures| figures.cache).collect(),
-        operations: Vec::new(),
+        operations: OPERATIONS.to_vec(),
+        backend: backend.kind(),
+        pools: backend.pools().iter().map(|pool| pool.name).collect(),
+        redis_commands: RedisCommand::ALL.map(RedisCommand::as_str).to_vec(),
+        redis_errors: RedisFailure::ALL.map(RedisFailure::as_str).to_vec(),
     }
 }
 
@@ -243,21 +279,20 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::store::sqlite::OpenError;
+    use crate::store::sqlite::{OpenError, Sqlite};
 
     /// Its schema must not change under the server that runs.
-    #[test]
-    fn a_second_server_is_refused_before_it_touches_the_store() {
+    #[tokio::test]
+    async fn a_second_server_is_refused_before_it_touches_the_store() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data_dir = ("CHANCERY_STORE_DATA_DIR".to_owned(), folder.path().display().to_string());
         let config = Config::load(None, &BTreeMap::from([data_dir])).expect("a good configuration");
-        let database = config.store.database();
         let running = Sqlite::lock_for_serving(folder.path()).expect("nobody else runs");
-        let open = || Node::open(config.clone(), Clock::system(), Random::seeded(1)).map(drop);
-        let refused = open().expect_err("another server runs");
+        let open = || Node::open(config.clone(), Clock::system(), Random::seeded(1));
+        let refused = open().await.map(drop).expect_err("another server runs");
         assert!(matches!(refused, AppError::Open(OpenError::Served { .. })), "{refused}");
-        assert!(!database.exists());
+        assert!(!folder.path().join("chancery.db").exists());
         drop(running);
-        open().expect("nobody else runs any more");
+        open().await.map(drop).expect("nobody else runs any more");
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Addresses, AppError, Listeners, Node, ServeOptions, default_client};
+use super::{Addresses, AppError, Listeners, Node, ServeOptions, block_on, default_client};
 use crate::{
     config::{Config, Issuer},
     crypto::{base64url, digest::s256, random::Random},
@@ -135,11 +135,13 @@ pub fn run(listen: SocketAddr, ops_listen: SocketAddr, announce: impl FnOnce(Fac
     let config = config(&folder.0, addresses)?;
     let issuer = config.server.issuer.as_str().to_owned();
     let code_verifier = base64url::encode(&random.bytes::<32>());
-    let node = Node::open(config, Clock::system(), random)?;
-    populate(&node)?;
     let facts = Facts { issuer, addresses, code_verifier };
     let ready = Box::new(move |_| announce(facts));
-    node.serve(listeners, ServeOptions { grace: Duration::ZERO, wait_for_keys: true, ready })
+    block_on(async {
+        let node = Node::open(config, Clock::system(), random).await?;
+        populate(&node).await?;
+        node.serve(listeners, ServeOptions { grace: Duration::ZERO, wait_for_keys: true, ready }).await
+    })
 }
 
 /// The defaults, but for the places. The environment's settings are those of a real server and do
@@ -159,21 +161,15 @@ fn config(folder: &Path, addresses: Addresses) -> Result<Config, AppError> {
     Config::load(None, &set).map_err(AppError::Configuration)
 }
 
-fn populate(node: &Node) -> Result<(), AppError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| AppError::Start(format!("the demo cannot be prepared: {error}")))?;
-    runtime.block_on(async {
-        let provider = &node.provider;
-        let algorithms = &node.config.keys.algorithms;
-        for (client, secret) in clients(&node.config) {
-            provider.create_client_with_secret(client, secret, algorithms).await?;
-        }
-        let password = Secret::new(PASSWORD.to_owned());
-        provider.create_user(USER, claims(), Some(&password)).await?;
-        Ok(())
-    })
+async fn populate(node: &Node) -> Result<(), AppError> {
+    let provider = &node.provider;
+    let algorithms = &node.config.keys.algorithms;
+    for (client, secret) in clients(&node.config) {
+        provider.create_client_with_secret(client, secret, algorithms).await?;
+    }
+    let password = Secret::new(PASSWORD.to_owned());
+    provider.create_user(USER, claims(), Some(&password)).await?;
+    Ok(())
 }
 
 fn clients(config: &Config) -> [(Client, Option<&'static str>); 3] {

@@ -11,21 +11,26 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::Node;
+use super::{Backend, Node};
 use crate::{
-    cache::{CacheFigures, Cached},
+    cache::{self, CacheFigures, Cached, Redis},
     http::Operations,
-    observe::{CacheResult, Eviction, Metrics},
+    observe::{BreakerLevels, CacheResult, Dependency, Eviction, Metrics, PoolLevels, Tier},
     provider::Provider,
-    store::{RevocationIndex, sqlite::Sqlite},
+    resilience::{BreakerFigures, BreakerState},
+    store::{Guard, RevocationIndex, Store, postgres::PoolFigures},
 };
 
 /// What is found out about the store now and then, because asking is not free.
 pub(super) struct Figures {
     provider: Arc<Provider>,
-    cached: Arc<Cached<Sqlite>>,
+    backend: Backend,
+    guard: Option<Arc<Guard<dyn Store>>>,
+    cached: Arc<Cached<dyn Store>>,
+    redis: Option<Arc<Redis>>,
     begun: Duration,
     store_up: AtomicBool,
+    was_fresh: AtomicBool,
     schema: AtomicU32,
     draining: Arc<AtomicBool>,
 }
@@ -34,32 +39,57 @@ impl Figures {
     pub(super) fn new(node: &Node, draining: &Arc<AtomicBool>) -> Arc<Self> {
         Arc::new(Self {
             provider: Arc::clone(&node.provider),
+            backend: node.backend.clone(),
+            guard: node.guard.clone(),
             cached: Arc::clone(&node.cached),
+            redis: node.redis.clone(),
             begun: node.provider.clock.boot(),
             store_up: AtomicBool::new(false),
+            was_fresh: AtomicBool::new(true),
             schema: AtomicU32::new(0),
             draining: Arc::clone(draining),
         })
     }
 
-    /// Asks the store how it is.
+    /// Asks the store whether it is there.
+    pub(super) async fn probe(&self) {
+        let (store, metrics) = (&self.provider.store, &self.provider.metrics);
+        let answer = store.probe().await;
+        let up = answer.is_ok();
+        match (self.store_up.swap(up, Ordering::Relaxed), answer) {
+            (_, Err(error)) => tracing::warn!(%error, "the store does not answer"),
+            (false, Ok(())) => tracing::info!("the store answers"),
+            (true, Ok(())) => {}
+        }
+        metrics.set_backend_up(Dependency::Sql, up);
+    }
+
+    /// Logs when the node begins or ceases to refuse what needs the truth: what `/health/ready` says.
+    pub(super) fn tell_readiness(&self) {
+        let tail = self.cached.tail();
+        let fresh = tail.is_fresh();
+        if self.was_fresh.swap(fresh, Ordering::Relaxed) == fresh || self.draining.load(Ordering::Relaxed) {
+            return;
+        }
+        let staleness_seconds = tail.staleness_seconds();
+        if fresh {
+            tracing::info!(staleness_seconds, "this node answers again");
+        } else {
+            tracing::warn!(
+                staleness_seconds,
+                "this node stops answering: it cannot prove that it knows every revocation"
+            );
+        }
+    }
+
+    /// Asks the store how much it holds.
     pub(super) async fn refresh(&self) {
         let (store, metrics) = (&self.provider.store, &self.provider.metrics);
-        let up = match store.probe().await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "the store does not answer");
-                metrics.store_error(error.kind.as_str());
-                false
-            }
-        };
-        self.store_up.store(up, Ordering::Relaxed);
-        metrics.set_store_up(up);
         match (store.schema_version().await, store.figures().await) {
             (Ok(version), Ok(figures)) => {
                 self.schema.store(version, Ordering::Relaxed);
                 metrics.set_schema_version(version);
-                metrics.set_storage(&figures.rows, &figures.bytes);
+                metrics.set_storage(&figures.rows, &figures.class_bytes, &figures.bytes);
             }
             (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the store gives no figures"),
         }
@@ -75,15 +105,36 @@ impl Figures {
             metrics.set_revocations(index.len(), index.overflowed_clients().len());
             figures.provider.passwords.sample();
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            for now in figures.cached.stats() {
-                let before = seen.insert(now.cache, now).unwrap_or_default();
+            for now in figures.cached.stats().into_iter().chain(figures.cached.shared_stats()) {
+                let before = seen.insert((now.cache, now.tier), now).unwrap_or_default();
                 count_cache(metrics, &before, &now);
             }
+            figures.sample_dependencies(metrics);
         });
+        if let Some(redis) = &self.redis {
+            let metrics = Arc::clone(&self.provider.metrics);
+            redis.on_command(move |command, took, _| metrics.redis_command(command.as_str(), took));
+        }
         let metrics = Arc::clone(&self.provider.metrics);
         self.cached.tail().on_revocation_seen(move |seconds| {
             metrics.revocation_heard(Duration::try_from_secs_f64(seconds).unwrap_or_default());
         });
+    }
+
+    /// Pools and breakers, of the store and of Redis.
+    fn sample_dependencies(&self, metrics: &Metrics) {
+        if let Some(guard) = &self.guard {
+            metrics.set_breaker(Dependency::Sql, breaker_levels(guard.breaker().figures()));
+        }
+        for PoolFigures { name, max, size, idle, timeouts, .. } in self.backend.pools() {
+            let in_use = size.saturating_sub(idle);
+            metrics.set_pool(name, PoolLevels { in_use, idle, max, timeouts });
+        }
+        if let Some(redis) = &self.redis {
+            metrics.set_backend_up(Dependency::Redis, redis.is_up());
+            metrics.set_breaker(Dependency::Redis, breaker_levels(redis.breaker_figures()));
+            metrics.set_redis_errors(&redis.failures().map(|(kind, count)| (kind.as_str(), count)));
+        }
     }
 
     /// What the operations listener asks for.
@@ -93,7 +144,7 @@ impl Figures {
         Operations {
             metrics: Box::new(move || metrics.encode()),
             health: Box::new(move || health.health()),
-            cache_stats: Box::new(move || json!({ "caches": stats.stats() })),
+            cache_stats: Box::new(move || json!({ "caches": stats.stats(), "shared": stats.shared_stats() })),
         }
     }
 
@@ -108,34 +159,68 @@ impl Figures {
         let keys = self.provider.keys.load();
         let key = |key: &crate::crypto::keyring::RingKey| json!({ "kid": key.kid, "alg": key.alg.as_str(), "state": key.state.as_str() });
         let tail = self.cached.tail();
+        let store_breaker = self.guard.as_ref().map(|guard| breaker(guard.breaker().state()));
+        let pools: Vec<_> = self.backend.pools().iter().map(pool).collect();
         json!({
             "status": status,
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": (self.provider.clock.boot().saturating_sub(self.begun)).as_secs(),
-            "store": { "up": up, "schema_version": self.schema.load(Ordering::Relaxed) },
+            "store": { "kind": self.backend.kind(), "up": up, "schema_version": self.schema.load(Ordering::Relaxed), "pools": pools, "breaker": store_breaker },
+            "redis": self.redis.as_ref().map(|redis| self.redis_health(redis)),
             "feed": { "fresh": fresh, "staleness_seconds": tail.staleness_seconds() },
             "revocations": { "held": tail.index().len(), "clients_above_cap": tail.index().overflowed_clients().len() },
             "signing_keys": keys.keys().iter().map(key).collect::<Vec<_>>(),
         })
     }
+
+    fn redis_health(&self, redis: &Redis) -> Value {
+        let listening = self.cached.remote_doorbell().is_some_and(|doorbell| doorbell.is_listening());
+        json!({ "up": redis.is_up(), "breaker": breaker(redis.breaker_state()), "doorbell": listening })
+    }
+}
+
+fn breaker_levels(figures: BreakerFigures) -> BreakerLevels {
+    let BreakerFigures { state, transitions, refused } = figures;
+    BreakerLevels { state: state as usize, transitions, refused }
+}
+
+fn breaker(state: BreakerState) -> &'static str {
+    match state {
+        BreakerState::Closed => "closed",
+        BreakerState::HalfOpen => "half-open",
+        BreakerState::Open => "open",
+    }
+}
+
+fn pool(figures: &PoolFigures) -> Value {
+    let PoolFigures { name, max, size, idle, waiting, timeouts } = figures;
+    json!({ "name": name, "max": max, "size": size, "idle": idle, "waiting": waiting, "timeouts": timeouts })
 }
 
 /// Counts what happened in a cache since the last scrape.
 fn count_cache(metrics: &Metrics, before: &CacheFigures, now: &CacheFigures) {
-    let Some(cache) = metrics.cache(now.cache) else { return };
+    let Some(series) = metrics.cache(now.cache) else { return };
+    let tier = match now.tier {
+        cache::Tier::Local => Tier::Local,
+        cache::Tier::Redis => Tier::Redis,
+    };
     for (result, lookups) in [
         (CacheResult::Hit, now.hits.saturating_sub(before.hits)),
         (CacheResult::Miss, now.misses.saturating_sub(before.misses)),
         (CacheResult::Error, now.errors.saturating_sub(before.errors)),
     ] {
-        metrics.cache_requests(cache, result, lookups);
+        metrics.cache_requests(series, tier, result, lookups);
+    }
+    if now.tier == cache::Tier::Redis {
+        // What Redis throws away and holds is Redis's to tell.
+        return;
     }
     for (reason, entries) in [
         (Eviction::Size, now.evicted_size.saturating_sub(before.evicted_size)),
         (Eviction::Ttl, now.evicted_ttl.saturating_sub(before.evicted_ttl)),
         (Eviction::Invalidated, now.invalidated.saturating_sub(before.invalidated)),
     ] {
-        metrics.cache_evicted(cache, reason, entries);
+        metrics.cache_evicted(series, reason, entries);
     }
-    metrics.set_cache_size(cache, now.entries, now.weight);
+    metrics.set_cache_size(series, now.entries, now.weight);
 }

@@ -3,18 +3,21 @@
 //! [`Node::open`] puts the parts together, [`Node::serve`] runs them until the process is told to
 //! stop. The demo is a node like any other, over a store that is thrown away.
 
+mod backend;
 mod compose;
 pub mod demo;
 mod figures;
 mod listen;
+pub mod schema;
 mod serve;
 mod tasks;
 
 use std::path::{Path, PathBuf};
 
+pub use backend::Backend;
 pub use compose::Node;
 pub use listen::{Addresses, Listeners};
-pub use serve::ServeOptions;
+pub use serve::{ServeOptions, block_on};
 
 use crate::{
     config::{Config, Fault},
@@ -22,7 +25,7 @@ use crate::{
     model::*,
     protocol::{grants::GRANTS, key_rotation::Rotation, registration::MAX_ACCESS_LIFETIME},
     provider::{KeyError, ProviderError, admin::AdminError},
-    store::{StoreError, sqlite::OpenError},
+    store::{StoreError, postgres, sqlite::OpenError},
 };
 
 /// Why a node could not be put together, or stopped working. Its text says what to do.
@@ -40,6 +43,9 @@ pub enum AppError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Postgres cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] postgres::OpenError),
     /// The store could not do its work.
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),

@@ -23,6 +23,9 @@ use crate::{
     store::{StoreError, StoreErrorKind, Upkeep},
 };
 
+/// The longest a start is held up by warming the caches.
+const WARM_UP: Duration = Duration::from_secs(1);
+
 /// How a node is served.
 pub struct ServeOptions<'a> {
     /// After readiness fails and before connections are refused: load balancers take note.
@@ -33,12 +36,18 @@ pub struct ServeOptions<'a> {
     pub ready: Box<dyn FnOnce(Addresses) + 'a>,
 }
 
+/// Blocks the calling thread in the runtime that servers need. What a node holds belongs to the runtime
+/// it was opened in, so that opening and serving are one piece of work.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    System::new().block_on(work)
+}
+
 impl Node {
     /// Answers on the listeners until the process is told to stop, then stops in order: readiness,
-    /// connections, requests, tasks, store. Blocks the calling thread.
-    pub fn serve(self, listeners: Listeners, options: ServeOptions<'_>) -> Result<(), AppError> {
+    /// connections, requests, tasks, store. Runs inside of [`block_on`].
+    pub async fn serve(self, listeners: Listeners, options: ServeOptions<'_>) -> Result<(), AppError> {
         let pages = Pages::new(self.config.pages.templates.as_deref())?;
-        System::new().block_on(self.run(listeners, pages, options))
+        self.run(listeners, pages, options).await
     }
 
     async fn run(
@@ -53,11 +62,13 @@ impl Node {
         let draining = Arc::new(AtomicBool::new(false));
         let figures = Figures::new(&self, &draining);
         figures.sample();
+        figures.probe().await;
         figures.refresh().await;
         if options.wait_for_keys {
             self.provider.rotate_due_keys(&self.rotation, |_| true).await?;
         }
         let tasks = Tasks::start(&self, &figures);
+        self.warm_up().await;
         let shared = Shared {
             provider: Arc::clone(&self.provider),
             pages: Arc::new(pages),
@@ -74,13 +85,16 @@ impl Node {
         let operations = Running::new(operations);
         tracing::info!(
             issuer = %self.config.server.issuer, listen = %addresses.public,
-            operations = %addresses.operations, "ready"
+            operations = %addresses.operations, backend = self.backend.kind(),
+            store = self.config.store.location().shown(), "ready"
         );
         (options.ready)(addresses);
         let ended = tokio::select! {
             () = signals.next() => Ok(()),
             ended = public.ended() => Err(AppError::Start(format!("the server ended: {ended}"))),
         };
+        // What changed since the last look, before it is drowned by the stop.
+        figures.tell_readiness();
         draining.store(true, Ordering::Relaxed);
         if ended.is_ok() {
             tracing::info!("stopping: readiness fails, requests under way are finished");
@@ -89,13 +103,34 @@ impl Node {
         operations.handle.stop(false).await;
         tasks.stop().await;
         // Last, so that everything before could still write.
-        self.store.close().await;
+        self.cached.close().await;
         tracing::info!("stopped");
         ended
     }
 
+    /// Reads the clients that will be asked for. Nothing hangs on it, so nobody waits long for it.
+    async fn warm_up(&self) {
+        let read = async {
+            if let Some(redis) = &self.redis {
+                // It knows which clients were in use; without it the first ones are taken.
+                let _ = redis.probe().await;
+            }
+            self.cached.warm_up().await
+        };
+        match tokio::time::timeout(WARM_UP, read).await {
+            Ok(Ok(clients)) => tracing::debug!(clients, "the cache of clients is warm"),
+            Ok(Err(error)) => tracing::debug!(%error, "the caches begin cold"),
+            Err(_) => tracing::debug!("the caches begin cold: warming them took too long"),
+        }
+    }
+
     /// What must be true before the first answer.
     async fn begin(&self) -> Result<(), AppError> {
+        if self.redis.is_some() && !self.config.store.is_postgres() {
+            tracing::warn!(
+                "Redis is configured, but the store is embedded: no other node can share it, so that Redis gains nothing"
+            );
+        }
         self.cached.tail().start().await?;
         for resource in &self.config.resources {
             let (uri, owner) = (resource.uri.as_str(), resource.owner.as_deref());
@@ -134,6 +169,8 @@ fn settings(config: &Config) -> Settings {
         keep_alive: server.keep_alive,
         shutdown_timeout: server.shutdown_timeout,
         max_connections: server.max_connections,
+        request_timeout: server.request_timeout,
+        max_in_flight: server.max_in_flight,
         log_requests: config.log.requests,
     }
 }

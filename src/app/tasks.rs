@@ -9,9 +9,15 @@ use tokio::{
 };
 
 use super::{Node, figures::Figures};
-use crate::{protocol::key_rotation::Rotation, provider::Provider};
+use crate::{observe::unanswered, protocol::key_rotation::Rotation, provider::Provider};
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// How often the store is asked whether it is there: one small read.
+const PROBE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the node is ready, for the log.
+const READINESS: Duration = Duration::from_millis(500);
+/// How often the log says how many requests were not answered.
+const REPORT: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Expired rows deleted in one go: a transaction of a few milliseconds.
 const SWEEP: usize = 500;
@@ -31,6 +37,21 @@ impl Tasks {
         let tail = Arc::clone(node.cached.tail());
         let stopped = tasks.stopped();
         tasks.watched("change feed", tail.run(stopped));
+        if let Some(redis) = &node.redis {
+            let stopped = tasks.stopped();
+            tasks.watched("redis", Arc::clone(redis).run(stopped));
+        }
+        if let Some(doorbell) = node.cached.remote_doorbell() {
+            let stopped = tasks.stopped();
+            tasks.watched("doorbell", Arc::clone(doorbell).run(stopped));
+        }
+        if node.redis.is_some() {
+            let cached = Arc::clone(&node.cached);
+            tasks.every(MINUTE, "clients in use", move || {
+                let cached = Arc::clone(&cached);
+                async move { cached.note_clients_in_use().await }
+            });
+        }
         let (provider, rules) = (Arc::clone(&node.provider), node.rotation.clone());
         let stopped = tasks.stopped();
         tasks.watched("signing keys", keep_keys(provider, rules, stopped));
@@ -41,12 +62,31 @@ impl Tasks {
             sealer.fresh_salt();
             std::future::ready(())
         });
+        tasks.watch(figures);
+        tasks
+    }
+
+    /// Finds out how the node is, and says so.
+    fn watch(&mut self, figures: &Arc<Figures>) {
+        let probed = Arc::clone(figures);
+        self.every(PROBE, "probe", move || {
+            let figures = Arc::clone(&probed);
+            async move { figures.probe().await }
+        });
+        let told = Arc::clone(figures);
+        self.every(READINESS, "readiness", move || {
+            told.tell_readiness();
+            std::future::ready(())
+        });
+        self.every(REPORT, "unanswered", || {
+            unanswered::report();
+            std::future::ready(())
+        });
         let figures = Arc::clone(figures);
-        tasks.every(MINUTE, "figures", move || {
+        self.every(MINUTE, "figures", move || {
             let figures = Arc::clone(&figures);
             async move { figures.refresh().await }
         });
-        tasks
     }
 
     /// Tells them to stop, and waits until they have.
@@ -56,6 +96,7 @@ impl Tasks {
             // A panic has ended the process; there is nothing else to hear.
             let _ = task.await;
         }
+        unanswered::report();
     }
 
     fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
@@ -154,15 +195,15 @@ mod tests {
     use crate::{config::Config, crypto::random::Random, model::UnixTime, resilience::Clock};
 
     /// A busy server makes thousands of rows a second that expire one day: the sweeper keeps up.
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_sweeper_does_not_stop_before_everything_expired_is_gone() {
-        const ROWS: usize = 120_000;
+        const ROWS: usize = 10 * SWEEP + 1;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data_dir = ("CHANCERY_STORE_DATA_DIR".to_owned(), folder.path().display().to_string());
         let config = Config::load(None, &BTreeMap::from([data_dir])).expect("a good configuration");
         let clock = Clock::manual(UnixTime(1_800_000_000));
-        let node = Node::open(config, clock, Random::seeded(1)).expect("a node");
-        let database = rusqlite::Connection::open(node.config.store.database()).expect("its store");
+        let node = Node::open(config, clock, Random::seeded(1)).await.expect("a node");
+        let database = rusqlite::Connection::open(folder.path().join("chancery.db")).expect("its store");
         let fill = format!(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
              INSERT INTO spent SELECT randomblob(16), zeroblob(16), 1 FROM n"

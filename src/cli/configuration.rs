@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Failure, Output};
 use crate::{
+    app::schema,
     config::{Config, Fault, ProcessEnv},
     http::pages::Pages,
 };
@@ -22,16 +23,25 @@ fn read(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
     Config::load(Some((path, &text)), &ProcessEnv)
 }
 
-/// `check-config`: also looks at the files that the configuration names.
-pub(super) fn check(file: Option<&Path>, out: Output) -> Result<(), Failure> {
+/// `check-config`: also looks at the files that the configuration names, and with `connect` asks the
+/// store and Redis whether they are there.
+pub(super) fn check(file: Option<&Path>, connect: bool, out: Output) -> Result<(), Failure> {
     let (config, mut faults) = match read(file) {
         Ok(config) => (Some(config), Vec::new()),
         Err(faults) => (None, faults),
     };
     if let Some(config) = &config {
-        faults.extend(config.keys.master_keys(&config.store.data_dir).err());
+        faults.extend(config.master_keys().err());
         if let Err(error) = Pages::new(config.pages.templates.as_deref()) {
             faults.extend(error.faults.iter().map(|fault| Fault::new("[pages] templates", fault)));
+        }
+    }
+    let mut found = Vec::new();
+    if let Some(config) = config.as_ref().filter(|_| connect && faults.is_empty()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime.map_err(Failure::failed)?.block_on(schema::look(config)) {
+            Ok(looked) => found = looked,
+            Err(error) => return Err(Failure::failed(error)),
         }
     }
     let entries: Vec<_> =
@@ -44,15 +54,17 @@ pub(super) fn check(file: Option<&Path>, out: Output) -> Result<(), Failure> {
                 "issuer": config.server.issuer.as_str(),
                 "listen": config.server.listen.to_string(),
                 "ops_listen": config.server.ops_listen.to_string(),
-                "store": config.store.database().display().to_string(),
+                "store": config.store.location().shown(),
+                "connected": found,
             });
             out.result(&value, || {
-                format!(
+                let right = format!(
                     "The configuration is right: issuer {}, listening on {}, store in {}.",
                     config.server.issuer,
                     config.server.listen,
-                    config.store.database().display()
-                )
+                    config.store.location().shown()
+                );
+                [&[right], found.as_slice()].concat().join("\n")
             });
             Ok(())
         }

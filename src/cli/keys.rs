@@ -1,9 +1,11 @@
 //! `keys`: the signing keys' life, by hand.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Failure, Output, client::algorithm, output::moment};
+use super::{Failure, Output, client::algorithm, master_key, output::moment};
 use crate::{
     app::{AppError, Node},
     model::*,
@@ -23,6 +25,13 @@ pub(super) enum Command {
         /// RS256, ES256, PS256 or EdDSA.
         #[arg(value_parser = algorithm)]
         alg: SigningAlg,
+    },
+    /// Seal every signing key under the first master key, while servers run; then older ones may go.
+    Rewrap,
+    /// Make a master key, for `[keys] master_file` of every node.
+    GenerateMaster {
+        /// The file to write; it must not exist.
+        file: PathBuf,
     },
     /// Withdraw a leaked key now: nothing it signed is accepted any more.
     Revoke {
@@ -47,6 +56,9 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
             let step = node.provider.rotate_key(alg, &node.rotation).await?;
             rotated(alg, &step, node.rotation.lead, out);
         }
+        Command::Rewrap => master_key::rewrap(&node, out).await?,
+        // Needs no node; see `dispatch`.
+        Command::GenerateMaster { file } => master_key::generate(&file, out)?,
         Command::Revoke { kid } => {
             node.provider.reload_keys().await.map_err(AppError::from)?;
             node.provider.revoke_key(&kid, &node.rotation).await?;

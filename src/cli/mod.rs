@@ -5,9 +5,13 @@
 
 mod client;
 mod configuration;
+mod copy;
 mod demo;
+mod export;
 mod healthcheck;
 mod keys;
+mod master_key;
+mod migrate;
 mod output;
 mod password;
 mod resource;
@@ -78,11 +82,18 @@ enum Command {
     },
     /// After restoring a backup: end every token and session, so that nothing revoked since comes alive.
     Restored,
+    /// Move everything to another store.
+    #[command(subcommand)]
+    Store(copy::Command),
     /// Bring the store's schema to this version.
     #[command(subcommand)]
-    Migrate(store::MigrateCommand),
+    Migrate(migrate::Command),
     /// Tell everything that is wrong with the configuration; changes nothing.
-    CheckConfig,
+    CheckConfig {
+        /// Also ask the store and Redis whether they are there.
+        #[arg(long)]
+        connect: bool,
+    },
     /// Ask the configured server whether it is ready; for containers.
     Healthcheck,
 }
@@ -163,11 +174,12 @@ fn dispatch(arguments: Arguments, out: Output) -> Result<(), Failure> {
         }
         Command::Demo { listen, ops_listen } => demo::run(listen, ops_listen, out),
         Command::Serve => serve::run(configuration::load(file)?),
-        Command::CheckConfig => configuration::check(file, out),
+        Command::CheckConfig { connect } => configuration::check(file, connect, out),
         Command::Healthcheck => healthcheck::run(&configuration::load(file)?, out),
         Command::Backup { file: to } => command(file, |config| store::backup(config, to, out)),
         Command::Restored => command(file, |config| store::restored(config, out)),
-        Command::Migrate(what) => command(file, |config| async move { store::migrate(&config, &what, out) }),
+        Command::Store(what) => command(file, |config| copy::run(config, what, out)),
+        Command::Migrate(what) => command(file, |config| migrate::run(config, what, out)),
         Command::Client(what) => {
             let makes = matches!(what, client::Command::Create(_));
             with_node(file, makes, |node| client::run(node, what, out))
@@ -180,6 +192,8 @@ fn dispatch(arguments: Arguments, out: Output) -> Result<(), Failure> {
             let makes = matches!(what, user::Command::Create { .. });
             with_node(file, makes, |node| user::run(node, what, out))
         }
+        // Made before there is anything to configure.
+        Command::Keys(keys::Command::GenerateMaster { file }) => master_key::generate(&file, out),
         Command::Keys(what) => {
             let makes = matches!(what, keys::Command::Rotate { .. });
             with_node(file, makes, |node| keys::run(node, what, out))
@@ -195,9 +209,9 @@ fn with_node<F: Future<Output = Result<(), Failure>>>(
 ) -> Result<(), Failure> {
     command(file, |config| async move {
         if !makes {
-            store::existing(&config)?;
+            store::existing(&config).await?;
         }
-        work(Node::open_for_command(config)?).await
+        work(Node::open_for_command(config).await?).await
     })
 }
 

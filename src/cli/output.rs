@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, Write},
+    ops::ControlFlow,
     sync::Mutex,
 };
 
@@ -60,6 +61,36 @@ impl Output {
             // If even that fails, the exit code is all that is left.
             let _ = print(io::stderr().lock(), &format!("chancery: {line}"));
         }
+    }
+}
+
+/// Records as NDJSON: one JSON object on each line, written as they come, so that there may be any
+/// number of them.
+pub(super) struct Lines {
+    to: io::BufWriter<io::StdoutLock<'static>>,
+}
+
+impl Lines {
+    pub(super) fn begin() -> Self {
+        Self { to: io::BufWriter::new(io::stdout().lock()) }
+    }
+
+    /// Writes one. Breaks when the reader has gone, as `head` does: it has what it wanted.
+    pub(super) fn write(&mut self, value: &Value) -> io::Result<ControlFlow<()>> {
+        until_gone(writeln!(self.to, "{value}"))
+    }
+
+    /// Hands on what is still held back.
+    pub(super) fn end(mut self) -> io::Result<()> {
+        until_gone(self.to.flush()).map(drop)
+    }
+}
+
+fn until_gone(written: io::Result<()>) -> io::Result<ControlFlow<()>> {
+    match written {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(error),
     }
 }
 

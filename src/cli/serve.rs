@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Failure, begin_log};
 use crate::{
-    app::{Listeners, Node, ServeOptions},
+    app::{Listeners, Node, ServeOptions, block_on},
     config::{Config, LogFormat},
     crypto::random::Random,
     observe::log::{LineFormat, LogSettings},
@@ -22,7 +22,9 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     };
     begin_log(&LogSettings { filter: config.log.level.clone(), format })?;
     let listeners = Listeners::bind(config.server.listen, config.server.ops_listen)?;
-    let node = Node::open(config, Clock::system(), Random::os())?;
-    let ready = Box::new(|_| ());
-    Ok(node.serve(listeners, ServeOptions { grace: GRACE, wait_for_keys: false, ready })?)
+    let options = ServeOptions { grace: GRACE, wait_for_keys: false, ready: Box::new(|_| ()) };
+    Ok(block_on(async {
+        let node = Node::open(config, Clock::system(), Random::os()).await?;
+        node.serve(listeners, options).await
+    })?)
 }

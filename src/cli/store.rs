@@ -1,33 +1,20 @@
-//! `backup`, `restored` and `migrate`: the store as a whole.
+//! `backup` and `restored`: the store as a whole.
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
 use serde_json::json;
 
 use super::{Failure, Output};
 use crate::{
-    app::Node,
-    config::Config,
+    app::{Node, schema},
+    config::{Config, Location},
     protocol::registration::MAX_ACCESS_LIFETIME,
     resilience::Clock,
-    store::{
-        Upkeep,
-        sqlite::{MigrationStatus, migrate_status, migrate_up},
-    },
 };
 
-#[derive(Debug, Subcommand)]
-pub(super) enum MigrateCommand {
-    /// Show which migrations are applied; changes nothing.
-    Status,
-    /// Apply those that are pending. `serve` does so at its start.
-    Up,
-}
-
 pub(super) async fn backup(config: Config, to: PathBuf, out: Output) -> Result<(), Failure> {
-    existing(&config)?;
-    let store = Node::open_store(&config)?;
+    existing(&config).await?;
+    let store = Node::open_store(&config).await?.store();
     store.backup(&to).await.map_err(|error| Failure::failed(error.message))?;
     let bytes = std::fs::metadata(&to).map_or(0, |file| file.len());
     let value = json!({ "file": to.display().to_string(), "bytes": bytes });
@@ -43,47 +30,44 @@ pub(super) async fn backup(config: Config, to: PathBuf, out: Output) -> Result<(
 }
 
 pub(super) async fn restored(config: Config, out: Output) -> Result<(), Failure> {
-    existing(&config)?;
-    // A server that runs still reads the file that was there before.
-    let _alone = Node::lock(&config)?;
-    let store = Node::open_store(&config)?;
+    existing(&config).await?;
+    // A server that runs still reads the file that was there before. Nodes on Postgres hold no lock; they
+    // read everything anew when the feed's epoch rises.
+    let _alone = Node::lock(&config.store.location())?;
+    let store = Node::open_store(&config).await?.store();
     let now = Clock::system().now();
     // DESIGN §6: nothing issued before is alive by then.
     let until = now.plus(MAX_ACCESS_LIFETIME).plus(2 * 60 * 60);
     store.restored(now, until).await?;
+    let next = if config.store.is_postgres() {
+        "Start the nodes now. A node that was not stopped hears of it within moments, but what it answered \
+         between the restore and now may have been wrong: next time, have all of them stopped before."
+    } else {
+        "Start the server now."
+    };
     out.done(
         &json!({ "done": "restored", "epochs_raised": ["users", "clients", "feed"] }),
-        "Every user's and client's epoch is raised: all tokens and sessions from before are dead, and people \
-         sign in again. Start the server now.",
+        &format!(
+            "Every user's and client's epoch is raised: all tokens and sessions from before are dead, and people \
+             sign in again. {next}"
+        ),
     );
     Ok(())
 }
 
-pub(super) fn migrate(config: &Config, command: &MigrateCommand, out: Output) -> Result<(), Failure> {
-    let database = config.store.database();
-    let status = match command {
-        MigrateCommand::Status => migrate_status(&database)?,
-        MigrateCommand::Up => migrate_up(&database)?,
-    };
-    let MigrationStatus { applied, known, pending } = &status;
-    let value = json!({ "applied": applied, "known": known, "pending": pending });
-    out.result(&value, || match (*applied > *known, pending.as_slice()) {
-        (true, _) => format!("The store has schema {applied}, which is newer than this version ({known})."),
-        (false, []) => format!("The store has schema {applied}, which is this version's."),
-        (false, _) => format!(
-            "The store has schema {applied}, this version needs {known}. Pending: {}. `chancery migrate up` applies them.",
-            pending.join(", ")
+/// A mistyped path or address must not make a new, empty store.
+pub(super) async fn existing(config: &Config) -> Result<(), Failure> {
+    let location = config.store.location();
+    let (is_there, look_at) = match &location {
+        // What may not be looked at may be there; opening it will say why not.
+        Location::File(database) => (database.try_exists().unwrap_or(true), "check `[store] data_dir`"),
+        Location::Postgres(_) => (
+            schema::migrate_status(config).await?.applied > 0,
+            "check `[store] url`, or `chancery migrate up`",
         ),
-    });
-    Ok(())
-}
-
-/// A mistyped path must not make a new, empty store.
-pub(super) fn existing(config: &Config) -> Result<(), Failure> {
-    let database = config.store.database();
-    // What may not be looked at may be there; opening it will say why not.
-    if database.try_exists().unwrap_or(true) {
+    };
+    if is_there {
         return Ok(());
     }
-    Err(Failure::failed(format!("there is no store at {}; check `[store] data_dir`", database.display())))
+    Err(Failure::failed(format!("there is no store at {}; {look_at}", location.shown())))
 }

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Failure, Output,
+    Failure, Output, export,
     output::{moment, properties},
     password,
 };
@@ -26,6 +26,9 @@ pub(super) enum Command {
     },
     /// List the users.
     List,
+    /// Write every user as NDJSON, one object on each line: name, sub, claims, times, whether there is
+    /// a password. Hashes of passwords are not in it.
+    Export,
     /// Disable a user: no sign-in, and every session and token is dead.
     Disable {
         /// The user's name or sub.
@@ -81,6 +84,7 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
             });
         }
         Command::List => list(&provider.all_users().await?, out),
+        Command::Export => export::users(&node).await?,
         Command::Disable { username } => {
             provider.set_user_enabled(&username, false).await?;
             done(&username, "disabled", "is disabled; every session and token is dead", out);
@@ -138,7 +142,7 @@ fn list(users: &[User], out: Output) {
 }
 
 /// Everything but the password's hash.
-fn value(user: &User) -> Value {
+pub(super) fn value(user: &User) -> Value {
     json!({
         "username": user.username,
         "sub": user.id.to_string(),

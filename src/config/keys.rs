@@ -6,7 +6,7 @@ use super::{
     Fault,
     master_key::{self, read_master_keys},
     reader::Reader,
-    value::{DAY, HOUR, MINUTE, path, seconds},
+    value::{DAY, HOUR, path, seconds},
 };
 use crate::model::{Secret, SigningAlg};
 
@@ -34,7 +34,7 @@ impl Keys {
                 SigningAlg::parse(name).ok_or_else(|| "must be one of RS256, ES256, PS256, EdDSA".to_owned())
             }),
             rotation: reader.get(("keys", "rotation"), seconds(HOUR..=1000 * DAY)),
-            jwks_max_age: reader.get(("keys", "jwks_max_age"), seconds(MINUTE..=7 * DAY)),
+            jwks_max_age: reader.get(("keys", "jwks_max_age"), seconds(5..=7 * DAY)),
         };
         let algorithms = ("keys", "algorithms");
         if read.algorithms.is_empty() {

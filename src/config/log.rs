@@ -9,7 +9,7 @@ pub struct Log {
     pub level: String,
     /// How lines look. Default [`LogFormat::Auto`].
     pub format: LogFormat,
-    /// Whether each successful request is logged. Default false.
+    /// Whether each request is logged when it has been answered. Default false.
     pub requests: bool,
 }
 

@@ -5,6 +5,7 @@
 //! against [`KEYS`].
 
 mod cache;
+mod database_url;
 mod document;
 mod env;
 mod fault;
@@ -15,7 +16,9 @@ mod log;
 mod master_key;
 mod pages;
 mod password;
+mod postgres;
 mod reader;
+mod redis;
 mod refresh;
 mod resource;
 mod server;
@@ -29,6 +32,7 @@ mod value;
 use std::path::Path;
 
 pub use cache::Cache;
+pub use database_url::{Location, SecretUrl};
 pub use env::{Env, ProcessEnv};
 pub use fault::Fault;
 pub use feed::Feed;
@@ -38,7 +42,9 @@ pub use log::{Log, LogFormat};
 pub use master_key::{create_master_key, read_master_keys};
 pub use pages::Pages;
 pub use password::Password;
+pub use postgres::Postgres;
 use reader::Reader;
+pub use redis::{Redis, RedisStrategy};
 pub use refresh::Refresh;
 pub use resource::Resource;
 pub use server::Server;
@@ -48,6 +54,8 @@ pub use table::{KEYS, Key, REFUSED};
 pub use tokens::Tokens;
 pub use value::whole_seconds;
 
+use crate::model::Secret;
+
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -55,6 +63,10 @@ pub struct Config {
     pub server: Server,
     /// `[store]`
     pub store: Store,
+    /// `[postgres]`
+    pub postgres: Postgres,
+    /// `[redis]`
+    pub redis: Redis,
     /// `[keys]`
     pub keys: Keys,
     /// `[tokens]`
@@ -94,9 +106,12 @@ impl Config {
     }
 
     fn read(reader: &mut Reader, entries: Vec<document::Entry>) -> Self {
+        let store = Store::read(reader);
         let config = Self {
             server: Server::read(reader),
-            store: Store::read(reader),
+            postgres: Postgres::read(reader, &store),
+            store,
+            redis: Redis::read(reader),
             keys: Keys::read(reader),
             tokens: Tokens::read(reader),
             refresh: Refresh::read(reader),
@@ -116,7 +131,37 @@ impl Config {
             config.keys.rotation > head_start,
             "must be longer than `jwks_max_age` plus `[feed] max_staleness`",
         );
+        // Otherwise the request is answered before the wait could have ended well.
+        for (name, timeout) in [
+            ("acquire_timeout", config.postgres.acquire_timeout),
+            ("statement_timeout", config.postgres.statement_timeout),
+        ] {
+            reader.agree(
+                ("postgres", name),
+                ("server", "request_timeout"),
+                !config.store.is_postgres() || timeout < config.server.request_timeout,
+                "must be less than `[server] request_timeout`",
+            );
+        }
         config
+    }
+
+    /// The master keys, from the configuration or a file. `None` if nothing was configured and the data
+    /// folder holds no key file yet: one has to be made, with [`create_master_key`].
+    ///
+    /// Nodes that share a store must share the master key, so that with Postgres it has to be given: a
+    /// key that each node made for itself would open nothing of what the others sealed.
+    pub fn master_keys(&self) -> Result<Option<Vec<Secret<[u8; 32]>>>, Fault> {
+        let given = !self.keys.master.is_empty() || self.keys.master_file.is_some();
+        if self.store.is_postgres() && !given {
+            return Err(Fault::new(
+                "[keys] master_file",
+                "is required with Postgres, since every node must have the same master key; make one with \
+                 `chancery keys generate-master FILE`, give each node a copy, and name it here (or hand its \
+                 line over as CHANCERY_KEYS_MASTER)",
+            ));
+        }
+        self.keys.master_keys(&self.store.data_dir)
     }
 
     /// How cookies are named and flagged: follows the issuer's scheme.

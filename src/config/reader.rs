@@ -158,6 +158,25 @@ impl Reader {
         default.iter().filter_map(|item| read(item).ok()).collect()
     }
 
+    /// Refuses a key that was given where it can have no effect.
+    pub(super) fn unused(&mut self, place: Place, why: &str) {
+        if self.is_given(place) && self.is_sound(place) {
+            self.refuse(place, why);
+        }
+    }
+
+    /// Refuses every key of a section that was given.
+    pub(super) fn unused_section(&mut self, section: &str, why: &str) {
+        for key in KEYS.iter().filter(|key| key.section == section) {
+            self.unused((key.section, key.name), why);
+        }
+    }
+
+    /// Whether a key was set, in the file or by a variable.
+    pub(super) fn is_given(&self, place: Place) -> bool {
+        self.given.contains_key(&place)
+    }
+
     /// Reports that two sound values do not go together.
     pub(super) fn agree(&mut self, place: Place, other: Place, holds: bool, why: &str) {
         if !holds && !self.unsound.contains(&place) && !self.unsound.contains(&other) {
@@ -179,7 +198,7 @@ impl Reader {
         self.faults.push(fault);
     }
 
-    /// Whether a value was given and nothing is wrong with it so far.
+    /// Whether nothing is wrong with a key so far.
     pub(super) fn is_sound(&self, place: Place) -> bool {
         !self.unsound.contains(&place)
     }

@@ -29,6 +29,10 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     /// Open connections per worker. Default 25,000.
     pub max_connections: usize,
+    /// Time to answer a request. Default 10 s.
+    pub request_timeout: Duration,
+    /// Requests that are worked on at once; more are refused. Default 4,096.
+    pub max_in_flight: usize,
 }
 
 impl Server {
@@ -51,6 +55,8 @@ impl Server {
             keep_alive: reader.get(("server", "keep_alive"), duration(SECOND..=HOUR)),
             shutdown_timeout: reader.get(("server", "shutdown_timeout"), duration(0..=10 * MINUTE)),
             max_connections: reader.get(("server", "max_connections"), whole(1..=1_000_000)),
+            request_timeout: reader.get(("server", "request_timeout"), duration(100..=5 * MINUTE)),
+            max_in_flight: reader.get(("server", "max_in_flight"), whole(1..=1_000_000)),
         }
     }
 }

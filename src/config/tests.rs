@@ -33,7 +33,8 @@ fn the_defaults_serve() {
     let config = Config::load(None, &vars(&[])).unwrap();
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.issuer.as_str(), "http://127.0.0.1:8080");
-    assert_eq!(config.store.database(), Path::new("./chancery-data/chancery.db"));
+    assert_eq!(config.store.location().shown(), "./chancery-data/chancery.db");
+    assert!(config.redis.url.is_none() && !config.store.is_postgres());
     assert_eq!(config.keys.algorithms, SigningAlg::ALL);
     assert_eq!(config.feed.max_staleness, Duration::from_secs(2));
     assert_eq!(config.cache.max_memory, 64 << 20);
@@ -71,9 +72,15 @@ fn values_come_from_the_file_and_the_environment_wins() {
 #[test]
 fn every_key_can_be_set_by_its_variable() {
     for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
-        let faults = load("", &[(&key.variable(), key.default)]);
+        // Its section must have an effect.
+        let used = match key.section {
+            "postgres" => ("DATABASE_URL", "postgres://db/chancery"),
+            "redis" => ("REDIS_URL", "redis://cache"),
+            _ => ("REDIS_URL", ""),
+        };
+        let faults = load("", &[used, (&key.variable(), key.default)]);
         assert!(faults.is_ok(), "{}: {faults:?}", key.variable());
-        let faults = load("", &[(&key.variable(), "\u{7}?!")]);
+        let faults = load("", &[used, (&key.variable(), "\u{7}?!")]);
         if key.name != "data_dir" {
             assert!(faults.is_err_and(|faults| faults[0].starts_with(&key.variable())), "{}", key.variable());
         }
@@ -98,10 +105,30 @@ fn familiar_names_work() {
         ],
     )
     .unwrap();
-    assert_eq!(config.store.database(), Path::new("/srv/c.db"));
+    assert_eq!(config.store.location().shown(), "/srv/c.db");
     assert_eq!(config.log.level, "warn,chancery=debug");
     assert_eq!(config.cache.ttl, Duration::from_secs(300));
     assert_eq!(config.cache.max_memory, 128 << 20);
+    let config = load(
+        "",
+        &[
+            ("DATABASE_URL", "postgresql://chancery:hunter2@db/chancery"),
+            ("DATABASE_MIGRATION_URL", "postgres://owner:hunter2@db:5432/chancery"),
+            ("DATABASE_REPLICA_URLS", "postgres://one/chancery, postgres://two/chancery"),
+            ("MAX_CONNECTIONS", "20"),
+            ("MIN_IDLE_CONNECTIONS", "5"),
+            ("CONNECTION_TIMEOUT", "2"),
+            ("REDIS_URL", "rediss://:hunter2@cache:6380/1"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.store.location().shown(), "postgresql://db/chancery");
+    let replicas: Vec<_> = config.store.replica_urls.iter().map(SecretUrl::expose).collect();
+    assert_eq!(replicas, ["postgres://one/chancery", "postgres://two/chancery"]);
+    assert_eq!((config.postgres.max_connections, config.postgres.min_idle), (20, 5));
+    assert_eq!(config.postgres.acquire_timeout, Duration::from_secs(2));
+    assert_eq!(config.redis.url.as_ref().map(SecretUrl::shown).as_deref(), Some("rediss://cache:6380/1"));
+    assert!(!format!("{config:?}").contains("hunter2"));
 }
 
 #[test]
@@ -110,14 +137,49 @@ fn familiar_names_without_a_mechanism_are_refused_with_the_reason() {
         let fault = fault("", &[(name, "hunter2")]);
         assert!(fault.starts_with(name) && fault.contains(why) && !fault.contains("hunter2"), "{fault}");
     }
-    let fault = fault("", &[("DATABASE_URL", "postgres://chancery:hunter2@db/chancery")]);
-    assert!(fault.starts_with("DATABASE_URL: names PostgreSQL") && !fault.contains("hunter2"), "{fault}");
+}
+
+#[test]
+fn what_can_have_no_effect_is_refused() {
+    let postgres = ("DATABASE_URL", "postgres://db/chancery");
+    for (env, place, part) in [
+        (&[("MAX_CONNECTIONS", "20")][..], "MAX_CONNECTIONS", "the store is embedded"),
+        (&[("DATABASE_REPLICA_URLS", "postgres://one/c")], "DATABASE_REPLICA_URLS", "the store is embedded"),
+        (
+            &[("DATABASE_MIGRATION_URL", "postgres://one/c")],
+            "DATABASE_MIGRATION_URL",
+            "the store is embedded",
+        ),
+        (&[postgres, ("CHANCERY_STORE_READERS", "4")], "CHANCERY_STORE_READERS", "for the embedded store"),
+        (&[("CHANCERY_REDIS_POOL_SIZE", "4")], "CHANCERY_REDIS_POOL_SIZE", "without `[redis] url`"),
+    ] {
+        let fault = fault("", env);
+        assert!(fault.starts_with(place) && fault.contains(part), "{fault}");
+    }
+    // A mistyped address is one fault, not one for everything that hangs on it.
+    let faults = load("", &[("DATABASE_URL", "postgre://db"), ("MAX_CONNECTIONS", "20")]).unwrap_err();
+    assert_eq!(faults.len(), 1, "{faults:#?}");
+}
+
+#[test]
+fn nodes_that_share_a_store_must_be_given_their_master_key() {
+    let postgres = ("DATABASE_URL", "postgres://db/chancery");
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = ("CHANCERY_STORE_DATA_DIR", folder.path().to_str().unwrap());
+    let made = folder.path().join("master.key");
+    create_master_key(&made, &Secret::new([5; 32])).unwrap();
+    let refused = load("", &[postgres, data_dir]).unwrap().master_keys().expect_err("it is this node's own");
+    assert!(refused.message.contains("generate-master"), "{refused}");
+    let named = load("", &[postgres, data_dir, ("CHANCERY_KEYS_MASTER_FILE", made.to_str().unwrap())]);
+    assert_eq!(named.unwrap().master_keys().unwrap().unwrap()[0].expose(), &[5; 32]);
+    let embedded = load("", &[data_dir]).unwrap();
+    assert_eq!(embedded.master_keys().unwrap().unwrap()[0].expose(), &[5; 32]);
 }
 
 #[test]
 fn two_names_for_one_key_may_agree_but_not_differ() {
     let agreed = [("DATABASE_URL", "sqlite:a.db"), ("CHANCERY_STORE_URL", "sqlite:a.db")];
-    assert_eq!(load("", &agreed).unwrap().store.database(), Path::new("a.db"));
+    assert_eq!(load("", &agreed).unwrap().store.location().shown(), "a.db");
     let message = fault("", &[("DATABASE_URL", "sqlite:a.db"), ("CHANCERY_STORE_URL", "sqlite:b.db")]);
     assert_eq!(message, "CHANCERY_STORE_URL and DATABASE_URL: are both set, and differ; unset one");
 }
@@ -170,8 +232,7 @@ fn what_kubernetes_injects_is_ignored() {
 #[test]
 fn all_faults_are_reported_at_once() {
     let file = "[server]\nworkers = \"many\"\nheadtimeout = 1\n[feed]\ninterval = \"1w\"\n[nothing]\n";
-    let faults =
-        load(file, &[("CHANCERY_LOG_FORMAT", "xml"), ("REDIS_URL", "redis://r"), ("CHANCERY_X", "")]);
+    let faults = load(file, &[("CHANCERY_LOG_FORMAT", "xml"), ("REDIS_URL", "http://r"), ("CHANCERY_X", "")]);
     let faults = faults.unwrap_err();
     for part in
         ["workers", "headtimeout", "interval", "nothing", "CHANCERY_LOG_FORMAT", "REDIS_URL", "CHANCERY_X"]
@@ -215,6 +276,26 @@ fn values_that_do_not_go_together_are_faults() {
     ] {
         assert!(fault(file, &[]).contains(part), "{}", fault(file, &[]));
     }
+    let postgres = [("DATABASE_URL", "postgres://db/chancery")];
+    for (file, part) in [
+        ("[postgres]\nmax_connections = 4\nmin_idle = 5", "[postgres] min_idle: must be at most `max_conn"),
+        (
+            "[postgres]\nmax_lifetime = \"1m\"\nidle_timeout = \"2m\"",
+            "idle_timeout: must be at most `max_life",
+        ),
+        (
+            "[server]\nrequest_timeout = \"5s\"",
+            "[postgres] statement_timeout: must be less than `[server] req",
+        ),
+        (
+            "[postgres]\nacquire_timeout = \"10s\"",
+            "[postgres] acquire_timeout: must be less than `[server] req",
+        ),
+        ("[postgres]\nroot_file = \"/nowhere/root.pem\"", "[postgres] root_file: must be a file"),
+    ] {
+        assert!(fault(file, &postgres).contains(part), "{}", fault(file, &postgres));
+    }
+    assert!(load("[postgres]\nmax_connections = 1\nmax_lifetime = \"1m\"", &postgres).is_ok());
     assert!(load("[password]\nmemory_kib = 7168\niterations = 4", &[]).is_err());
     assert!(load("[password]\nmemory_kib = 7168\niterations = 5", &[]).is_ok());
 }
@@ -276,6 +357,8 @@ fn secrets_are_in_no_message_and_no_debug_output() {
         [("CHANCERY_KEYS_MASTER", "hunter2"), ("CHANCERY_KEYS_MASTER_FILE", "")],
         [("CHANCERY_KEYS_MASTER", secret), ("CHANCERY_KEYS_MASTER_FILE", "k")],
         [("CHANCERY_STORE_URL", "hunter2"), ("CHANCERY_STORE_READERS", "1")],
+        [("CHANCERY_REDIS_URL", "hunter2"), ("CHANCERY_STORE_READERS", "1")],
+        [("DATABASE_URL", "postgres://db/c"), ("DATABASE_REPLICA_URLS", "postgres://a/c,hunter2")],
         [("CHANCERY_SERVER_ISSUER", "https://a:hunter2@b"), ("CHANCERY_SERVER_WORKERS", "1")],
     ] {
         let fault = fault("", &env);

@@ -84,6 +84,15 @@ pub fn seal_private(sealer: &Sealer, kid: &str, pkcs8: &[u8]) -> Vec<u8> {
     sealer.seal(Purpose::Column, &place(kid), pkcs8)
 }
 
+/// Seals a row's key again, under the master key that seals now; `None` if it is already.
+pub fn reseal_private(sealer: &Sealer, row: &SigningKey) -> Result<Option<Vec<u8>>, KeyRingError> {
+    if sealer.is_current(&row.sealed) {
+        return Ok(None);
+    }
+    let pkcs8 = open_private(sealer, row).ok_or_else(|| KeyRingError::Sealed(row.kid.clone()))?;
+    Ok(Some(seal_private(sealer, &row.kid, &pkcs8)))
+}
+
 fn open_private(sealer: &Sealer, row: &SigningKey) -> Option<Zeroizing<Vec<u8>>> {
     sealer.open(Purpose::Column, &place(&row.kid), &row.sealed)
 }

@@ -9,9 +9,10 @@ use actix_web::{
 };
 
 use crate::{
-    observe::request_id,
+    observe::{request_id, unanswered},
     protocol::{ErrorCode, OauthError},
     provider::ProviderError,
+    resilience::jitter,
 };
 
 /// A failure on its way to a client of the OAuth endpoints.
@@ -51,7 +52,7 @@ impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
         match &error {
             ProviderError::Refused(_) => {}
-            ProviderError::Unavailable(cause) => tracing::warn!(%cause, "request not answered: unavailable"),
+            ProviderError::Unavailable(cause) => unanswered::count(cause),
             ProviderError::Internal(cause) => tracing::error!(%cause, "request failed"),
         }
         error.oauth().into()
@@ -78,10 +79,16 @@ impl ResponseError for Failure {
             answer.insert_header((WWW_AUTHENTICATE, "Basic realm=\"chancery\", charset=\"UTF-8\""));
         }
         if self.status == 503 {
-            answer.insert_header((RETRY_AFTER, "1"));
+            answer.insert_header((RETRY_AFTER, retry_after()));
         }
         finish(&mut answer, self.error.code.as_str(), &self.error.safe_description())
     }
+}
+
+/// When to come back, in seconds: soon, but not all at once.
+pub fn retry_after() -> &'static str {
+    const SECONDS: [&str; 3] = ["1", "2", "3"];
+    SECONDS[(jitter::draw() * SECONDS.len() as f64) as usize]
 }
 
 /// An answer outside OAuth: no such route, wrong method, body too large.

@@ -9,8 +9,12 @@ use actix_web::{
     web::{Bytes, BytesMut, Data},
 };
 
-use super::{Settings, error::Failure};
-use crate::protocol::{OauthError, Params};
+use super::{Settings, Shared, error::Failure};
+use crate::{
+    observe::Rejection,
+    protocol::{OauthError, Params},
+    resilience::deadline,
+};
 
 /// The largest form body, in bytes (R69).
 pub const MAX_FORM: usize = 64 * 1024;
@@ -61,16 +65,17 @@ fn read(
 ) -> impl Future<Output = Result<Bytes, Failure>> + use<> {
     let refused = refusal(req, media_type);
     let timeout = req.app_data::<Data<Settings>>().map(|settings| settings.body_timeout).unwrap_or_default();
-    let mut payload = payload.take();
+    let (mut payload, req) = (payload.take(), req.clone());
     async move {
         if let Some(failure) = refused {
             return Err(failure);
         }
-        match tokio::time::timeout(timeout, collect(&mut payload, limit)).await {
-            Ok(body) => body,
-            Err(_) => {
-                Err(Failure::with_status(408, OauthError::invalid_request("The body came too slowly.")))
-            }
+        // The client's time, not ours.
+        match deadline::suspended(tokio::time::timeout(timeout, collect(&mut payload, limit))).await {
+            Ok(Collected::Whole(body)) => Ok(body),
+            Ok(Collected::Broken) => Err(OauthError::invalid_request("The body could not be read.").into()),
+            Ok(Collected::TooLarge) => Err(rejected(&req, Rejection::BodyTooLarge)),
+            Err(_) => Err(rejected(&req, Rejection::Timeout)),
         }
     }
 }
@@ -95,20 +100,37 @@ fn refusal(req: &HttpRequest, media_type: &str) -> Option<Failure> {
     None
 }
 
-async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, Failure> {
+/// A body that is too large or too late, counted.
+fn rejected(req: &HttpRequest, reason: Rejection) -> Failure {
+    if let Some(shared) = req.app_data::<Data<Shared>>() {
+        shared.provider.metrics.rejected(reason);
+    }
+    let (status, text) = match reason {
+        Rejection::BodyTooLarge => (413, "The body is too large."),
+        _ => (408, "The body came too slowly."),
+    };
+    Failure::with_status(status, OauthError::invalid_request(text))
+}
+
+/// What came of a body.
+enum Collected {
+    Whole(Bytes),
+    TooLarge,
+    Broken,
+}
+
+async fn collect(payload: &mut Payload, limit: usize) -> Collected {
     let mut body = BytesMut::new();
     while let Some(chunk) =
         std::future::poll_fn(|cx| futures_core::Stream::poll_next(Pin::new(&mut *payload), cx)).await
     {
-        let chunk =
-            chunk.map_err(|_| Failure::from(OauthError::invalid_request("The body could not be read.")))?;
+        let Ok(chunk) = chunk else { return Collected::Broken };
         if body.len() + chunk.len() > limit {
-            let error = OauthError::invalid_request("The body is too large.");
-            return Err(Failure::with_status(413, error));
+            return Collected::TooLarge;
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Collected::Whole(body.freeze())
 }
 
 /// The one value of a header; more than one is an error, because readers would differ (R33).

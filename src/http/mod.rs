@@ -35,6 +35,10 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
     /// The most connections per worker.
     pub max_connections: usize,
+    /// A request must be answered within this; what its client takes to send the body does not count.
+    pub request_timeout: Duration,
+    /// The most requests in hand, of all workers together; each takes its share.
+    pub max_in_flight: usize,
     /// Whether each request is logged.
     pub log_requests: bool,
 }
@@ -82,6 +86,7 @@ pub fn start(
     let (ops_data, ops_limits, ops_handles) = (data.clone(), limits.clone(), handles.clone());
     let public = HttpServer::new(move || {
         App::new()
+            .app_data(middleware::Door::new(&limits))
             .app_data(data.clone())
             .app_data(limits.clone())
             .app_data(handles.clone())

@@ -34,6 +34,21 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/api/cache/stats", &["GET"]),
 ];
 
+/// Where a path leads to, before it is routed or after the request is gone.
+pub(super) fn index(path: &str) -> Option<RouteIndex> {
+    let leads = |route: &str| match route.strip_suffix("{name}") {
+        None => route == path,
+        Some(folder) => path.strip_prefix(folder).is_some_and(|name| !name.contains('/')),
+    };
+    ROUTES.iter().position(|(route, _)| leads(route)).map(RouteIndex)
+}
+
+/// Whether people look at the answers of a route.
+pub(super) fn is_for_people(index: RouteIndex) -> bool {
+    let route = ROUTES[index.0].0;
+    matches!(route, path::AUTHORIZE | path::LOGOUT | "/login" | "/consent") || route.starts_with("/account")
+}
+
 /// The public listener.
 pub fn public(app: &mut ServiceConfig) {
     use web::{get, head, method, post};
@@ -119,4 +134,30 @@ fn at(path: &'static str) -> Resource {
 /// Everything else.
 pub async fn not_found() -> HttpResponse {
     direct(404, "not_found", "There is nothing at this address.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_its_route() {
+        let route = |path| index(path).map(|index| ROUTES[index.0].0);
+        assert_eq!(route("/oauth/token"), Some("/oauth/token"));
+        assert_eq!(route("/assets/chancery.css"), Some("/assets/{name}"));
+        for path in ["/", "/oauth", "/oauth/token/", "/assets", "/assets/a/b"] {
+            assert_eq!(route(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn people_are_shown_pages_and_programs_are_not() {
+        let people = |path| is_for_people(index(path).expect("a route"));
+        for path in ["/oauth/authorize", "/oauth/logout", "/login", "/consent", "/account/sessions/end"] {
+            assert!(people(path), "{path}");
+        }
+        for path in ["/oauth/token", "/oauth/userinfo", "/oauth/jwks", "/health/ready"] {
+            assert!(index(path).is_none_or(|index| !is_for_people(index)), "{path}");
+        }
+    }
 }

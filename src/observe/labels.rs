@@ -138,6 +138,26 @@ closed! {
 }
 
 closed! {
+    /// What a node depends on.
+    Dependency {
+        /// The database.
+        Sql => "sql",
+        /// Redis.
+        Redis => "redis",
+    }
+}
+
+closed! {
+    /// Where a cached value was looked for.
+    Tier {
+        /// In this process.
+        Local => "local",
+        /// In Redis, which all nodes share.
+        Redis => "redis",
+    }
+}
+
+closed! {
     /// How a look-up in a cache ended.
     CacheResult {
         /// Found.
@@ -185,6 +205,30 @@ pub struct Grant(pub(super) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cache(pub(super) usize);
 
+/// How full a pool of connections is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolLevels {
+    /// Connections that somebody uses.
+    pub in_use: usize,
+    /// Connections that nobody uses.
+    pub idle: usize,
+    /// Connections there may be.
+    pub max: usize,
+    /// Callers that waited in vain so far.
+    pub timeouts: u64,
+}
+
+/// What a circuit breaker did so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerLevels {
+    /// 0 closed, 1 half-open, 2 open.
+    pub state: usize,
+    /// How often it came into each of these states.
+    pub transitions: [u64; 3],
+    /// Calls it refused.
+    pub refused: u64,
+}
+
 /// A kind of statement; from [`super::Metrics::operation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation(pub(super) usize);
@@ -212,6 +256,14 @@ pub struct Labels {
     pub caches: Vec<&'static str>,
     /// The kinds of statements.
     pub operations: Vec<&'static str>,
+    /// The database: `sqlite` or `postgres`.
+    pub backend: &'static str,
+    /// The pools of connections to it.
+    pub pools: Vec<&'static str>,
+    /// The commands sent to Redis.
+    pub redis_commands: Vec<&'static str>,
+    /// How they fail.
+    pub redis_errors: Vec<&'static str>,
 }
 
 /// The exact statuses that are told apart. Another one is counted as its class, `5xx` for example, which

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{
     labels::*,
-    registry::{Axis, Builder, Counters, Gauges, Histograms, Level, Registry, axes, axis},
+    registry::{Axis, Builder, Counters, Gauges, Histograms, Level, Registry, Sizes, axes, axis},
 };
 use crate::model::{AuthMethod, KeyState, SecurityEvent, SigningAlg};
 
@@ -23,6 +23,7 @@ pub struct Metrics {
     pub(super) sign_in: SignIn,
     pub(super) keys: Keys,
     pub(super) storage: Storage,
+    pub(super) dependencies: Dependencies,
     pub(super) caches: Caches,
     pub(super) process: Process,
 }
@@ -39,6 +40,7 @@ impl Metrics {
             sign_in: SignIn::declare(&mut builder),
             keys: Keys::declare(&mut builder),
             storage: Storage::declare(&mut builder, &labels),
+            dependencies: Dependencies::declare(&mut builder, &labels),
             caches: Caches::declare(&mut builder, &labels),
             process: Process::declare(&mut builder),
             registry: builder.build(),
@@ -50,6 +52,8 @@ impl Metrics {
             // An age since 1970 would raise the alert for old keys.
             metrics.registry.set(metrics.keys.activated, [alg as usize], f64::NAN);
         }
+        // Whoever has no Redis must not be told that it is down.
+        metrics.registry.set(metrics.dependencies.up, [Dependency::Redis as usize], f64::NAN);
         metrics.registry.set(metrics.process.started, [], super::process::unix_seconds());
         Arc::new(metrics)
     }
@@ -163,9 +167,13 @@ impl Keys {
 pub(super) struct Storage {
     pub(super) queries: Histograms<1>,
     pub(super) errors: Counters<1>,
-    pub(super) up: Gauges<1>,
+    pub(super) batches: Sizes<0>,
+    pub(super) connections: Gauges<2>,
+    pub(super) pool_waits: Histograms<1>,
+    pub(super) pool_timeouts: Gauges<1>,
     pub(super) bytes: Gauges<1>,
     pub(super) rows: Gauges<1>,
+    pub(super) class_bytes: Gauges<1>,
     pub(super) deleted: Counters<1>,
     pub(super) schema: Gauges<0>,
     pub(super) staleness: Gauges<0>,
@@ -174,7 +182,8 @@ pub(super) struct Storage {
 }
 
 /// The `kind` values of [`Storage::errors`].
-pub(super) const ERROR_KINDS: [&str; 5] = ["connection", "serialization", "constraint", "io", "other"];
+pub(super) const ERROR_KINDS: [&str; 6] =
+    ["connection", "serialization", "busy", "constraint", "io", "other"];
 
 /// The `file` values of [`Storage::bytes`].
 pub(super) const FILES: [&str; 2] = ["db", "wal"];
@@ -182,20 +191,52 @@ pub(super) const FILES: [&str; 2] = ["db", "wal"];
 impl Storage {
     #[rustfmt::skip]
     fn declare(to: &mut Builder, labels: &Labels) -> Self {
-        let operations = axes(["backend", "operation"], labels.operations.iter().map(|operation| ["sqlite", *operation]));
-        let errors = axes(["backend", "kind"], ERROR_KINDS.map(|kind| ["sqlite", kind]));
+        let operations = axes(["backend", "operation"], labels.operations.iter().map(|operation| [labels.backend, *operation]));
+        let errors = axes(["backend", "kind"], ERROR_KINDS.map(|kind| [labels.backend, kind]));
+        let pools = || axis("pool", labels.pools.iter().copied());
         let tables = |name| axis(name, labels.tables.iter().copied());
         Self {
             queries: to.histograms("chancery_db_query_duration_seconds", "Statement time.", [operations]),
             errors: to.counters("chancery_db_errors_total", "Database errors.", [errors]),
-            up: to.gauges("chancery_backend_up", "1 if the last probe succeeded.", [axis("backend", ["sql"])]),
+            batches: to.sizes("chancery_db_batch_size", "Commits written as one transaction.", []),
+            connections: to.gauges("chancery_db_pool_connections", "Connections of the pool.", [pools(), axis("state", ["in_use", "idle", "max"])]),
+            pool_waits: to.histograms("chancery_db_pool_wait_seconds", "Time to get a connection.", [pools()]),
+            pool_timeouts: to.observed_counters("chancery_db_pool_timeouts_total", "Callers that got no connection in time.", [pools()]),
             bytes: to.gauges("chancery_storage_bytes", "Sizes of the store's files.", [axis("file", FILES)]),
             rows: to.gauges("chancery_storage_rows", "Rows by class.", [tables("class")]),
+            class_bytes: to.gauges("chancery_storage_class_bytes", "Size of each class with its indexes, where the store knows it.", [tables("class")]),
             deleted: to.counters("chancery_expired_rows_deleted_total", "Rows the sweeper deleted.", [tables("table")]),
             schema: to.gauges("chancery_schema_version", "Applied migration.", []),
             staleness: to.gauges("chancery_feed_staleness_seconds", "Age of what this node knows of the change feed.", []),
             revocations: to.gauges("chancery_revocations", "Revocations this node holds in memory.", []),
             above_cap: to.gauges("chancery_revocation_clients_above_cap", "Clients with more revoked tokens than memory may hold; the store is asked for theirs.", []),
+        }
+    }
+}
+
+/// What a node depends on, as it looks from here.
+pub(super) struct Dependencies {
+    pub(super) up: Gauges<1>,
+    pub(super) breaker_state: Gauges<1>,
+    pub(super) breaker_transitions: Gauges<2>,
+    pub(super) breaker_refused: Gauges<1>,
+    pub(super) retries: Counters<1>,
+    pub(super) redis_durations: Histograms<1>,
+    pub(super) redis_errors: Gauges<1>,
+}
+
+impl Dependencies {
+    #[rustfmt::skip]
+    fn declare(to: &mut Builder, labels: &Labels) -> Self {
+        let of = |name| closed(Dependency::ALL, name, Dependency::as_str);
+        Self {
+            up: to.gauges("chancery_backend_up", "1 if the last probe succeeded.", [of("backend")]),
+            breaker_state: to.gauges("chancery_breaker_state", "The circuit breaker: 0 closed, 1 half-open, 2 open.", [of("backend")]),
+            breaker_transitions: to.observed_counters("chancery_breaker_transitions_total", "How often the circuit breaker came into a state.", [of("backend"), axis("to", ["closed", "half_open", "open"])]),
+            breaker_refused: to.observed_counters("chancery_breaker_refused_total", "Calls the circuit breaker refused.", [of("backend")]),
+            retries: to.counters("chancery_retries_total", "Calls that were made again. Nothing is asked of Redis twice.", [axis("dependency", [Dependency::Sql.as_str()])]),
+            redis_durations: to.histograms("chancery_redis_command_duration_seconds", "Time of Redis commands.", [axis("command", labels.redis_commands.iter().copied())]),
+            redis_errors: to.observed_counters("chancery_redis_errors_total", "Redis commands that failed.", [axis("kind", labels.redis_errors.iter().copied())]),
         }
     }
 }
@@ -212,7 +253,7 @@ impl Caches {
     fn declare(to: &mut Builder, labels: &Labels) -> Self {
         let caches = || axis("cache", labels.caches.iter().copied());
         Self {
-            requests: to.counters("chancery_cache_requests_total", "Cache look-ups.", [caches(), axis("tier", ["local"]), closed(CacheResult::ALL, "result", CacheResult::as_str)]),
+            requests: to.counters("chancery_cache_requests_total", "Cache look-ups.", [caches(), closed(Tier::ALL, "tier", Tier::as_str), closed(CacheResult::ALL, "result", CacheResult::as_str)]),
             entries: to.gauges("chancery_cache_entries", "Entries in the cache.", [caches()]),
             weight: to.gauges("chancery_cache_weight_bytes", "Size of the cache.", [caches()]),
             evictions: to.counters("chancery_cache_evictions_total", "Evictions.", [caches(), closed(Eviction::ALL, "reason", Eviction::as_str)]),
@@ -232,7 +273,7 @@ impl Process {
     #[rustfmt::skip]
     fn declare(to: &mut Builder) -> Self {
         Self {
-            cpu: to.observed_counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds."),
+            cpu: to.observed_counters("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", []),
             resident: to.gauges("process_resident_memory_bytes", "Resident memory size in bytes.", []),
             open_fds: to.gauges("process_open_fds", "Number of open file descriptors.", []),
             max_fds: to.gauges("process_max_fds", "Maximum number of open file descriptors.", []),

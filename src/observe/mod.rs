@@ -8,10 +8,12 @@ mod process;
 mod record;
 mod registry;
 pub mod request_id;
+pub mod unanswered;
 
 pub use labels::{
-    Cache, CacheResult, Eviction, Grant, HashOperation, JwtFailure, JwtUse, Labels, Login, Logout, Operation,
-    Rejection, RevocationCause, Revoked, Route, TokenType,
+    BreakerLevels, Cache, CacheResult, Dependency, Eviction, Grant, HashOperation, JwtFailure, JwtUse,
+    Labels, Login, Logout, Operation, PoolLevels, Rejection, RevocationCause, Revoked, Route, Tier,
+    TokenType,
 };
 pub use metrics::Metrics;
 

@@ -181,14 +181,36 @@ impl Metrics {
         }
     }
 
-    /// Sets whether the store answered the last probe.
-    pub fn set_store_up(&self, up: bool) {
-        self.registry.set(self.storage.up, [0], f64::from(u8::from(up)));
+    /// So many commits were written as one transaction.
+    pub fn batch_written(&self, commits: usize) {
+        self.registry.observe_size(self.storage.batches, [], commits);
     }
 
-    /// Sets rows by class and bytes by file, as in `store::StorageFigures`.
-    pub fn set_storage(&self, rows: &[(&str, u64)], bytes: &[(&str, u64)]) {
+    /// Somebody got a connection of a pool, or gave up, after so long.
+    pub fn pool_waited(&self, pool: &str, waited: Duration) {
+        if let Some(at) = self.pool(pool) {
+            self.registry.observe(self.storage.pool_waits, [at], waited);
+        }
+    }
+
+    /// Sets how full a pool is.
+    pub fn set_pool(&self, pool: &str, levels: PoolLevels) {
+        if let Some(at) = self.pool(pool) {
+            for (state, count) in [levels.in_use, levels.idle, levels.max].into_iter().enumerate() {
+                self.registry.set(self.storage.connections, [at, state], count as f64);
+            }
+            self.registry.set(self.storage.pool_timeouts, [at], levels.timeouts as f64);
+        }
+    }
+
+    fn pool(&self, name: &str) -> Option<usize> {
+        self.labels.pools.iter().position(|pool| *pool == name)
+    }
+
+    /// Sets rows and bytes by class and bytes by file, as in `store::StorageFigures`.
+    pub fn set_storage(&self, rows: &[(&str, u64)], class_bytes: &[(&str, u64)], bytes: &[(&str, u64)]) {
         self.set_named(self.storage.rows, &self.labels.tables, rows);
+        self.set_named(self.storage.class_bytes, &self.labels.tables, class_bytes);
         self.set_named(self.storage.bytes, &FILES, bytes);
     }
 
@@ -217,6 +239,41 @@ impl Metrics {
     }
 }
 
+/// What this node depends on.
+impl Metrics {
+    /// Sets whether it answered the last probe.
+    pub fn set_backend_up(&self, which: Dependency, up: bool) {
+        self.registry.set(self.dependencies.up, [which as usize], f64::from(u8::from(up)));
+    }
+
+    /// Sets what its circuit breaker did so far.
+    pub fn set_breaker(&self, which: Dependency, levels: BreakerLevels) {
+        let (dependencies, at) = (&self.dependencies, which as usize);
+        self.registry.set(dependencies.breaker_state, [at], levels.state as f64);
+        self.registry.set(dependencies.breaker_refused, [at], levels.refused as f64);
+        for (to, times) in levels.transitions.into_iter().enumerate() {
+            self.registry.set(dependencies.breaker_transitions, [at, to], times as f64);
+        }
+    }
+
+    /// A call to the database was made again. (Nothing is asked of Redis twice.)
+    pub fn retried(&self) {
+        self.registry.add(self.dependencies.retries, [0], 1);
+    }
+
+    /// A command was sent to Redis and answered, or failed.
+    pub fn redis_command(&self, command: &str, took: Duration) {
+        if let Some(at) = self.labels.redis_commands.iter().position(|known| *known == command) {
+            self.registry.observe(self.dependencies.redis_durations, [at], took);
+        }
+    }
+
+    /// Sets how often Redis failed so far, by kind.
+    pub fn set_redis_errors(&self, errors: &[(&str, u64)]) {
+        self.set_named(self.dependencies.redis_errors, &self.labels.redis_errors, errors);
+    }
+}
+
 /// Caches.
 impl Metrics {
     /// The handle of a cache, to be asked for once; `None` if it is not listed.
@@ -225,8 +282,8 @@ impl Metrics {
     }
 
     /// So many look-ups in a cache ended like this; caches count for themselves and tell it in sums.
-    pub fn cache_requests(&self, cache: Cache, result: CacheResult, lookups: u64) {
-        self.registry.add(self.caches.requests, [cache.0, 0, result as usize], lookups);
+    pub fn cache_requests(&self, cache: Cache, tier: Tier, result: CacheResult, lookups: u64) {
+        self.registry.add(self.caches.requests, [cache.0, tier as usize, result as usize], lookups);
     }
 
     /// Entries left a cache.

@@ -12,15 +12,31 @@ use prometheus::{TextEncoder, proto};
 
 use super::cells::Cells;
 
-/// Upper edges of the buckets in nanoseconds. Every threshold of an alert is an edge.
-#[rustfmt::skip]
-const EDGES: [u64; 13] = [
-    1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000, 250_000_000,
-    500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000,
-];
+/// Upper edges of the buckets of every histogram.
+const EDGES: usize = 13;
 
-/// Cells of one histogram: a bucket below each edge, one above all, and the sum in nanoseconds.
-const HISTOGRAM: usize = EDGES.len() + 2;
+/// Cells of one histogram: a bucket below each edge, one above all, and the sum.
+const HISTOGRAM: usize = EDGES + 2;
+
+/// What a histogram counts, in whole numbers, and how many of these are one of its unit.
+#[derive(PartialEq)]
+struct Scale {
+    edges: [u64; EDGES],
+    unit: f64,
+}
+
+/// Nanoseconds, shown in seconds. Every threshold of an alert is an edge.
+#[rustfmt::skip]
+const TIMES: Scale = Scale {
+    edges: [
+        1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000, 250_000_000,
+        500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000,
+    ],
+    unit: 1e9,
+};
+
+/// How many there were.
+const SIZES: Scale = Scale { edges: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096], unit: 1.0 };
 
 /// One or more label names and the closed set of their values.
 pub(super) struct Axis {
@@ -70,6 +86,10 @@ pub(super) struct Level(Shape<0>);
 #[derive(Clone, Copy)]
 pub(super) struct Histograms<const N: usize>(Shape<N>);
 
+/// A histogram of sizes for each combination of `N` axes.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes<const N: usize>(Shape<N>);
+
 /// A value that is set, for each combination of `N` axes. While it is not a number the series is left out.
 #[derive(Clone, Copy)]
 pub(super) struct Gauges<const N: usize>(Shape<N>);
@@ -78,7 +98,7 @@ pub(super) struct Gauges<const N: usize>(Shape<N>);
 enum Kind {
     Counter,
     Level,
-    Histogram,
+    Histogram(&'static Scale),
     /// Set, not added to; the flag tells whether it is exported as a counter.
     Gauge {
         counts: bool,
@@ -121,7 +141,16 @@ impl Builder {
         help: &'static str,
         axes: [Axis; N],
     ) -> Histograms<N> {
-        Histograms(self.family(name, help, Kind::Histogram, axes))
+        Histograms(self.family(name, help, Kind::Histogram(&TIMES), axes))
+    }
+
+    pub(super) fn sizes<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        axes: [Axis; N],
+    ) -> Sizes<N> {
+        Sizes(self.family(name, help, Kind::Histogram(&SIZES), axes))
     }
 
     pub(super) fn gauges<const N: usize>(
@@ -133,9 +162,14 @@ impl Builder {
         Gauges(self.family(name, help, Kind::Gauge { counts: false }, axes))
     }
 
-    /// A counter that somebody else keeps, the kernel for example.
-    pub(super) fn observed_counter(&mut self, name: &'static str, help: &'static str) -> Gauges<0> {
-        Gauges(self.family(name, help, Kind::Gauge { counts: true }, []))
+    /// Counters that somebody else keeps, the kernel for example.
+    pub(super) fn observed_counters<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        axes: [Axis; N],
+    ) -> Gauges<N> {
+        Gauges(self.family(name, help, Kind::Gauge { counts: true }, axes))
     }
 
     pub(super) fn build(self) -> Registry {
@@ -158,7 +192,7 @@ impl Builder {
                 (first, 1)
             }
             _ => {
-                let stride = if kind == Kind::Histogram { HISTOGRAM } else { 1 };
+                let stride = if matches!(kind, Kind::Histogram(_)) { HISTOGRAM } else { 1 };
                 let first = self.cells;
                 self.cells += series * stride;
                 (first, stride)
@@ -187,9 +221,16 @@ impl Registry {
 
     pub(super) fn observe<const N: usize>(&self, histograms: Histograms<N>, at: [usize; N], took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let first = histograms.0.cell(at);
-        self.cells.add(first + EDGES.partition_point(|edge| *edge < nanos), 1);
-        self.cells.add(first + EDGES.len() + 1, nanos);
+        self.count(&TIMES, histograms.0.cell(at), nanos);
+    }
+
+    pub(super) fn observe_size<const N: usize>(&self, sizes: Sizes<N>, at: [usize; N], size: usize) {
+        self.count(&SIZES, sizes.0.cell(at), size as u64);
+    }
+
+    fn count(&self, scale: &Scale, first: usize, value: u64) {
+        self.cells.add(first + scale.edges.partition_point(|edge| *edge < value), 1);
+        self.cells.add(first + EDGES + 1, value);
     }
 
     pub(super) fn set<const N: usize>(&self, gauges: Gauges<N>, at: [usize; N], value: f64) {
@@ -215,7 +256,7 @@ impl Registry {
         encoded.set_field_type(match family.kind {
             Kind::Counter | Kind::Gauge { counts: true } => proto::MetricType::COUNTER,
             Kind::Level | Kind::Gauge { counts: false } => proto::MetricType::GAUGE,
-            Kind::Histogram => proto::MetricType::HISTOGRAM,
+            Kind::Histogram(_) => proto::MetricType::HISTOGRAM,
         });
         encoded.set_metric((0..series).filter_map(|index| self.series(family, index)).collect());
         encoded
@@ -226,7 +267,9 @@ impl Registry {
         match family.kind {
             Kind::Counter => metric.set_counter(counter(self.cells.sum(family.first + index) as f64)),
             Kind::Level => metric.set_gauge(gauge(self.cells.sum(family.first + index).cast_signed() as f64)),
-            Kind::Histogram => metric.set_histogram(self.histogram(family.first + index * HISTOGRAM)),
+            Kind::Histogram(scale) => {
+                metric.set_histogram(self.histogram(scale, family.first + index * HISTOGRAM));
+            }
             Kind::Gauge { counts } => {
                 let value = f64::from_bits(self.gauges[family.first + index].load(Relaxed));
                 if value.is_nan() {
@@ -238,20 +281,20 @@ impl Registry {
         Some(metric)
     }
 
-    fn histogram(&self, first: usize) -> proto::Histogram {
+    fn histogram(&self, scale: &Scale, first: usize) -> proto::Histogram {
         let mut count = 0;
-        let mut buckets = Vec::with_capacity(EDGES.len());
-        for (at, edge) in EDGES.iter().enumerate() {
+        let mut buckets = Vec::with_capacity(EDGES);
+        for (at, edge) in scale.edges.iter().enumerate() {
             count += self.cells.sum(first + at);
             let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(*edge as f64 / 1e9);
+            bucket.set_upper_bound(*edge as f64 / scale.unit);
             bucket.set_cumulative_count(count);
             buckets.push(bucket);
         }
         let mut histogram = proto::Histogram::default();
         histogram.set_bucket(buckets);
-        histogram.set_sample_count(count + self.cells.sum(first + EDGES.len()));
-        histogram.set_sample_sum(self.cells.sum(first + EDGES.len() + 1) as f64 / 1e9);
+        histogram.set_sample_count(count + self.cells.sum(first + EDGES));
+        histogram.set_sample_sum(self.cells.sum(first + EDGES + 1) as f64 / scale.unit);
         histogram
     }
 }
@@ -331,6 +374,25 @@ mod tests {
             r#"wait_seconds_bucket{le="+Inf"} 5"#,
             "wait_seconds_sum 20.202",
             "wait_seconds_count 5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_counted_in_powers_of_two() {
+        let mut builder = Builder::default();
+        let handle = builder.sizes("batch_size", "Batches.", []);
+        let registry = builder.build();
+        for size in [1, 3, 4, 5_000] {
+            registry.observe_size(handle, [], size);
+        }
+        let text = registry.encode();
+        for line in [
+            r#"batch_size_bucket{le="1"} 1"#,
+            r#"batch_size_bucket{le="4"} 3"#,
+            r#"batch_size_bucket{le="+Inf"} 4"#,
+            "batch_size_sum 5008",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

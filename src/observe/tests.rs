@@ -18,6 +18,10 @@ fn metrics() -> Arc<Metrics> {
         tables: vec!["clients", "codes", "families", "refresh_tokens", "sessions"],
         caches: vec!["client", "user", "jwks"],
         operations: vec!["client", "commit", "feed"],
+        backend: "sqlite",
+        pools: vec!["request", "feed"],
+        redis_commands: vec!["get", "set"],
+        redis_errors: vec!["timeout", "connection"],
     })
 }
 
@@ -100,7 +104,7 @@ fn check_name(name: &str, kind: &str) {
     assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
     assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
     assert!(!["_bucket", "_sum", "_count"].iter().any(|suffix| name.ends_with(suffix)), "{name}");
-    assert!(kind != "histogram" || name.ends_with("_seconds"), "{name}");
+    assert!(kind != "histogram" || name.ends_with("_seconds") || name.ends_with("_size"), "{name}");
     for unit in ["_ms", "_milliseconds", "_minutes", "_kb", "_kib", "_percent"] {
         assert!(!name.contains(unit), "{name}: base units only");
     }
@@ -163,7 +167,13 @@ fn each_method_counts_in_its_own_series() {
     metrics.query(metrics.operation("commit").unwrap(), Duration::ZERO);
     metrics.store_error("io");
     metrics.rows_deleted("codes", 3);
-    metrics.cache_requests(metrics.cache("user").unwrap(), CacheResult::Hit, 1);
+    metrics.cache_requests(metrics.cache("user").unwrap(), Tier::Local, CacheResult::Hit, 1);
+    metrics.cache_requests(metrics.cache("user").unwrap(), Tier::Redis, CacheResult::Miss, 1);
+    metrics.batch_written(3);
+    metrics.pool_waited("feed", Duration::from_millis(3));
+    metrics.retried();
+    metrics.redis_command("get", Duration::from_millis(60));
+    metrics.set_redis_errors(&[("timeout", 1)]);
     metrics.cache_evicted(metrics.cache("jwks").unwrap(), Eviction::Ttl, 2);
     let samples = samples(&metrics.encode());
     for (series, value) in [
@@ -194,6 +204,12 @@ fn each_method_counts_in_its_own_series() {
         (r#"chancery_db_errors_total{backend="sqlite",kind="io"}"#, 1.0),
         (r#"chancery_expired_rows_deleted_total{table="codes"}"#, 3.0),
         (r#"chancery_cache_requests_total{cache="user",tier="local",result="hit"}"#, 1.0),
+        (r#"chancery_cache_requests_total{cache="user",tier="redis",result="miss"}"#, 1.0),
+        (r#"chancery_db_batch_size_bucket{le="4"}"#, 1.0),
+        (r#"chancery_db_pool_wait_seconds_bucket{pool="feed",le="0.005"}"#, 1.0),
+        (r#"chancery_retries_total{dependency="sql"}"#, 1.0),
+        (r#"chancery_redis_command_duration_seconds_count{command="get"}"#, 1.0),
+        (r#"chancery_redis_errors_total{kind="timeout"}"#, 1.0),
         (r#"chancery_cache_evictions_total{cache="jwks",reason="ttl"}"#, 2.0),
     ] {
         assert_eq!(samples.get(series), Some(&value), "{series}");
@@ -232,8 +248,11 @@ fn a_status_nobody_listed_is_counted_as_its_class() {
 fn samplers_set_gauges_at_each_scrape() {
     let metrics = metrics();
     metrics.sample(|metrics| {
-        metrics.set_store_up(true);
-        metrics.set_storage(&[("codes", 7), ("nothing", 1)], &[("wal", 4096)]);
+        metrics.set_backend_up(Dependency::Sql, true);
+        metrics
+            .set_breaker(Dependency::Redis, BreakerLevels { state: 2, transitions: [4, 5, 6], refused: 7 });
+        metrics.set_pool("request", PoolLevels { in_use: 3, idle: 1, max: 8, timeouts: 2 });
+        metrics.set_storage(&[("codes", 7), ("nothing", 1)], &[("codes", 8192)], &[("wal", 4096)]);
         metrics.set_schema_version(3);
         metrics.set_feed_staleness(Duration::from_millis(250));
         metrics.set_revocations(7, 1);
@@ -243,7 +262,14 @@ fn samplers_set_gauges_at_each_scrape() {
     let samples = samples(&metrics.encode());
     for (series, value) in [
         (r#"chancery_backend_up{backend="sql"}"#, 1.0),
+        (r#"chancery_breaker_state{backend="redis"}"#, 2.0),
+        (r#"chancery_breaker_transitions_total{backend="redis",to="half_open"}"#, 5.0),
+        (r#"chancery_breaker_refused_total{backend="redis"}"#, 7.0),
+        (r#"chancery_db_pool_connections{pool="request",state="in_use"}"#, 3.0),
+        (r#"chancery_db_pool_connections{pool="request",state="max"}"#, 8.0),
+        (r#"chancery_db_pool_timeouts_total{pool="request"}"#, 2.0),
         (r#"chancery_storage_rows{class="codes"}"#, 7.0),
+        (r#"chancery_storage_class_bytes{class="codes"}"#, 8192.0),
         (r#"chancery_storage_bytes{file="wal"}"#, 4096.0),
         ("chancery_schema_version", 3.0),
         ("chancery_feed_staleness_seconds", 0.25),
@@ -257,6 +283,15 @@ fn samplers_set_gauges_at_each_scrape() {
         assert_eq!(samples[series], value, "{series}");
     }
     assert!(samples["process_resident_memory_bytes"] > 0.0 && samples["process_start_time_seconds"] > 1.7e9);
+}
+
+#[test]
+fn nobody_is_told_that_a_redis_is_down_that_there_is_not() {
+    let metrics = metrics();
+    let up = r#"chancery_backend_up{backend="redis"}"#;
+    assert!(!metrics.encode().contains(up));
+    metrics.set_backend_up(Dependency::Redis, false);
+    assert_eq!(samples(&metrics.encode())[up], 0.0);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A form may be posted so long after it was shown, in seconds.
-const CSRF_LIFETIME: u64 = 24 * 60 * 60;
+pub const CSRF_LIFETIME: u64 = 24 * 60 * 60;
 const CSRF_PLACE: &[u8] = b"csrf";
 
 /// A browser, as its cookies show it.

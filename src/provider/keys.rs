@@ -19,9 +19,24 @@ pub enum KeyError {
     /// There is no such living key.
     #[error("there is no living key {0}; see `chancery keys list`")]
     Unknown(String),
+    /// Somebody else seals the keys under another master key.
+    #[error("another `keys rewrap`, with another first master key, is at work; end that one first")]
+    Contended,
     /// The work could not be done.
     #[error(transparent)]
     Failed(#[from] ProviderError),
+}
+
+/// How often [`Provider::rewrap_keys`] looks again, when keys are changed meanwhile.
+const ROUNDS: usize = 10;
+
+/// What [`Provider::rewrap_keys`] found and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// Keys that were sealed anew.
+    pub resealed: usize,
+    /// Keys that were under the first master key already.
+    pub already: usize,
 }
 
 impl From<CommitError> for KeyError {
@@ -91,6 +106,35 @@ impl Provider {
         self.commit(self.clock.now(), None, vec![gone]).await?;
         self.rotate_due_keys(rules, |alg| alg == key.alg).await?;
         Ok(())
+    }
+
+    /// `keys rewrap`: seals every living key under the first master key. May run beside servers and
+    /// itself: a key that was changed meanwhile is looked at again.
+    pub async fn rewrap_keys(&self) -> Result<Rewrapped, KeyError> {
+        // Nothing is begun that the given master keys cannot end.
+        self.reload_keys().await?;
+        let mut done = Rewrapped::default();
+        for _ in 0..ROUNDS {
+            let rows = self.store.signing_keys(false).await.map_err(ProviderError::from)?;
+            let (mut resealed, mut overtaken) = (0, false);
+            for row in &rows {
+                let sealed = keyring::reseal_private(&self.sealer, row)
+                    .map_err(|error| ProviderError::Internal(error.to_string()))?;
+                let Some(to) = sealed else { continue };
+                let reseal = Effect::ResealKey { kid: row.kid.clone(), from: row.sealed.clone(), to };
+                match self.commit(self.clock.now(), None, vec![reseal]).await {
+                    Ok(_) => resealed += 1,
+                    Err(CommitError::Changed(_)) => overtaken = true,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            done.resealed += resealed;
+            // Once more, until there is nothing to do: a server may have made a key just now.
+            if resealed == 0 && !overtaken {
+                return Ok(Rewrapped { already: rows.len().saturating_sub(done.resealed), ..done });
+            }
+        }
+        Err(KeyError::Contended)
     }
 
     async fn take(&self, step: &Step) -> Result<(), CommitError> {

@@ -25,11 +25,11 @@ use std::sync::Arc;
 
 pub use account::{Account, AccountAction, AccountStep};
 pub use authorize::{Shown, Step};
-pub use browser::{Browser, PageError};
+pub use browser::{Browser, CSRF_LIFETIME, PageError};
 pub use consent::ConsentForm;
 pub use error::ProviderError;
 pub use introspect::MAX_BATCH;
-pub use keys::KeyError;
+pub use keys::{KeyError, Rewrapped};
 pub use login::{Login, LoginFault, LoginForm};
 pub use logout::{LogoutForm, LogoutStep};
 pub use password::PasswordLane;
@@ -74,7 +74,7 @@ impl Provider {
         self.random.id(self.clock.millis())
     }
 
-    /// Does a commit with an id of its own, and counts what the store could not do.
+    /// Does a commit with an id of its own.
     async fn commit(
         &self,
         at: UnixTime,
@@ -82,10 +82,6 @@ impl Provider {
         effects: Vec<Effect>,
     ) -> Result<Committed, CommitError> {
         let commit = Commit { id: CommitId(self.id()), at, spend, effects };
-        self.store.commit(commit).await.inspect_err(|error| {
-            if let CommitError::Store(error) = error {
-                self.metrics.store_error(error.kind.as_str());
-            }
-        })
+        self.store.commit(commit).await
     }
 }

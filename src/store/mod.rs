@@ -10,6 +10,7 @@ mod commit;
 pub mod copy;
 mod error;
 mod feed;
+mod guard;
 mod hand_on;
 mod index;
 mod operation;
@@ -20,13 +21,13 @@ pub mod records;
 pub mod sqlite;
 
 pub(crate) use hand_on::hand_on;
-#[cfg(test)]
 pub(crate) use operation::operation;
 
 pub use batched::{BatchOptions, Batched, Batches};
 pub use commit::*;
 pub use error::*;
 pub use feed::*;
+pub use guard::{Guard, GuardOptions};
 pub use index::*;
 pub use operation::{OPERATIONS, Operation};
 pub use plan::{Lock, MigrationStatus, PlannedFile, PlannedStep};

@@ -1,12 +1,18 @@
 //! The command line: the real binary, every command, exit codes and the shapes of what it prints.
 
 mod configuration;
+mod copy;
 mod custody;
 mod demo;
+mod export;
 mod lists;
 mod log;
+mod master_key;
+mod nodes;
 mod process;
 mod server;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod stop;
 
 use process::Place;
@@ -23,6 +29,7 @@ fn help_names_every_command() {
         "keys",
         "backup",
         "restored",
+        "store",
         "migrate",
         "check-config",
         "healthcheck",

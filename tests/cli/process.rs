@@ -127,7 +127,7 @@ impl Place {
             let mut line = String::new();
             assert!(log.read_line(&mut line).expect("UTF-8") > 0, "serve ended: {}", server.log);
             server.log.push_str(&line);
-            let entry: Value = serde_json::from_str(&line).expect("a line of JSON");
+            let entry: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             if entry["message"] == "ready" {
                 let address = |name: &str| entry[name].as_str().expect("an address").to_owned();
                 (server.listen, server.operations) = (address("listen"), address("operations"));

@@ -37,7 +37,7 @@ impl Machine {
         let environment =
             environment(&folder, port).into_iter().collect::<std::collections::BTreeMap<_, _>>();
         let config = Config::load(None, &environment).expect("a good configuration");
-        let node = Node::open_for_command(config.clone()).expect("a node");
+        let node = Node::open_for_command(config.clone()).await.expect("a node");
         let provider = node.provider.clone();
         let id = || provider.random.id(provider.clock.millis());
         let (key, alice) = (ClientKey(id()), UserId(id()));

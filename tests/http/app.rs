@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chancery::{
-    app::{Listeners, Node, ServeOptions},
+    app::{Backend, Listeners, Node, ServeOptions, block_on},
     config::Config,
     crypto::{digest::sha256, opaque::Opaque, random::Random},
     model::*,
     provider::Provider,
     resilience::Clock,
-    store::{Commit, Commits, Effect, sqlite::Sqlite},
+    store::{Commit, Effect},
 };
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub struct TestApp {
     pub clock: Clock,
     /// Its use cases.
     pub provider: Arc<Provider>,
-    store: Arc<Sqlite>,
+    store: Backend,
     http: reqwest::Client,
     folder: tempfile::TempDir,
 }
@@ -101,14 +101,14 @@ impl TestApp {
         ]);
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::load(None, &environment).expect("a good configuration");
-        let node = Node::open(config, clock.clone(), Random::seeded(START)).expect("a node");
-        let (provider, store) = (node.provider.clone(), node.store().clone());
+        let node = Node::open(config, clock.clone(), Random::seeded(START)).await.expect("a node");
+        let (provider, store) = (node.provider.clone(), node.backend().clone());
         let (sender, ready) = tokio::sync::oneshot::channel();
         // The thread serves until the process ends.
         std::thread::spawn(move || {
             let ready = Box::new(move |_| sender.send(()).expect("the test waits"));
             let options = ServeOptions { grace: Duration::ZERO, wait_for_keys, ready };
-            node.serve(listeners, options).expect("the server runs");
+            block_on(node.serve(listeners, options)).expect("the server runs");
         });
         ready.await.expect("the server starts");
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
@@ -129,6 +129,25 @@ impl TestApp {
             .expect("it is renamed");
     }
 
+    /// Keeps every commit waiting until what this gives is dropped.
+    pub fn stall_writes(&self) -> rusqlite::Connection {
+        let database =
+            rusqlite::Connection::open(self.folder.path().join("chancery.db")).expect("the database");
+        database.busy_timeout(Duration::from_secs(5)).expect("a time-out");
+        database.execute_batch("BEGIN IMMEDIATE").expect("the writer's lock");
+        database
+    }
+
+    /// Waits until so many requests are under way at the public listener.
+    pub async fn until_in_flight(&self, requests: usize) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        // The one that asks is one of them.
+        let line = format!("chancery_http_requests_in_flight {}\n", requests + 1);
+        while !self.get_operations("/metrics").await.body.contains(&line) {
+            assert!(std::time::Instant::now() < deadline, "{requests} requests are never under way");
+        }
+    }
+
     /// Commits something, as the command line does.
     pub async fn commit(&self, effects: Vec<Effect>) {
         let provider = &self.provider;
@@ -141,7 +160,7 @@ impl TestApp {
     pub async fn commit_elsewhere(&self, effects: Vec<Effect>) {
         let id = CommitId(self.provider.random.id(self.clock.millis()));
         let commit = Commit { id, at: self.clock.now(), spend: None, effects };
-        Commits::commit(&*self.store, commit).await.expect("the commit is done");
+        self.store.store().commit(commit).await.expect("the commit is done");
     }
 
     /// Registers a confidential client with [`SECRET`], changed as wanted.

@@ -2,8 +2,12 @@
 
 use crate::app::TestApp;
 
-/// The feed is not read while the test counts.
-const QUIET: [(&str, &str); 2] = [("CHANCERY_FEED_MAX_STALENESS", "60s"), ("CHANCERY_FEED_INTERVAL", "30s")];
+/// The feed is not read while the test counts, and no RSA keys are made and stored, which takes seconds.
+const QUIET: [(&str, &str); 3] = [
+    ("CHANCERY_FEED_MAX_STALENESS", "60s"),
+    ("CHANCERY_FEED_INTERVAL", "30s"),
+    ("CHANCERY_KEYS_ALGORITHMS", "EdDSA"),
+];
 
 #[tokio::test]
 async fn issuing_and_introspecting_sealed_tokens_takes_no_statement_when_the_client_is_cached() {
@@ -21,7 +25,7 @@ async fn issuing_and_introspecting_sealed_tokens_takes_no_statement_when_the_cli
     for garbage in ["x", "chy_rt_garbage", "a.b.c", "chy_at_AAAA"] {
         assert!(!app.is_active("machine", garbage).await);
     }
-    assert_eq!(app.statements() - before, 0);
+    assert_eq!(app.statements(), before);
     app.revoke("machine", &warm).await;
     assert!(app.statements() > before, "the counter counts");
 }

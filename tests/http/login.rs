@@ -394,7 +394,7 @@ async fn a_flood_of_passwords_is_refused_at_once_and_tokens_are_issued_meanwhile
     assert!(checked.iter().all(|answer| answer.status == 400) && checked.len() >= 2, "{}", checked.len());
     assert!(!refused.is_empty());
     for answer in &refused {
-        assert_eq!(answer.header("retry-after"), "1");
+        assert!(["1", "2", "3"].contains(&answer.header("retry-after")), "{answer:?}");
         assert!(answer.body.contains("id=\"login-error\"") && answer.body.contains("value=\"alice\""));
     }
     assert!(tokens < Duration::from_secs(2), "{tokens:?}");

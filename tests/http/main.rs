@@ -17,6 +17,7 @@ mod login;
 mod logout;
 mod metadata;
 mod operations;
+mod overload;
 mod pages;
 mod pkce;
 mod prompt;

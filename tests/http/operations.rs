@@ -69,5 +69,5 @@ async fn a_stale_node_is_not_ready_and_calls_nothing_active() {
     assert_eq!(app.get("/health/live").await.status, 200);
     let answer = app.introspect("machine", &token).await;
     assert_eq!(answer.error(), (503, "temporarily_unavailable".into()));
-    assert_eq!(answer.header("retry-after"), "1");
+    assert!(["1", "2", "3"].contains(&answer.header("retry-after")), "{answer:?}");
 }

@@ -20,7 +20,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("limit", &["model", "observe", "resilience"]),
     ("cache", &["store", "limit", "model", "crypto::seal", "observe", "resilience"]),
     ("provider", &["protocol", "model", "crypto", "store", "limit", "observe", "resilience"]),
-    ("http", &["provider", "protocol", "model", "config", "limit", "observe"]),
+    (
+        "http",
+        &[
+            "provider",
+            "protocol",
+            "model",
+            "config",
+            "limit",
+            "observe",
+            // A request's time begins here (decision 14), and refusals spread the moments of return.
+            "resilience::deadline",
+            "resilience::jitter",
+        ],
+    ),
     ("app", &["*"]),
     ("cli", &["*"]),
 ];

@@ -9,7 +9,7 @@ pub(super) use create::algorithm;
 use create::{Create, format_name};
 
 use super::{
-    Failure, Output,
+    Failure, Output, export,
     output::{joined, moment, properties},
 };
 use crate::{
@@ -25,6 +25,9 @@ pub(super) enum Command {
     Create(Box<Create>),
     /// List the clients.
     List,
+    /// Write every client as NDJSON, one object on each line: all that `show --json` tells. No secrets
+    /// and no digests of them are in it.
+    Export,
     /// Show everything about a client but its secrets.
     Show {
         /// Its client_id.
@@ -69,6 +72,7 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
             show(&client, secret.as_ref(), out);
         }
         Command::List => list(&provider.all_clients().await?, out),
+        Command::Export => export::clients(&node).await?,
         Command::Show { client_id } => show(&*provider.find_client(&client_id).await?, None, out),
         Command::Disable { client_id } => {
             provider.set_client_enabled(&client_id, false).await?;
@@ -184,7 +188,7 @@ fn show(client: &Client, secret: Option<&NewSecret>, out: Output) {
 }
 
 /// Everything but digests: they are of no use to anybody who may see them.
-fn value(client: &Client, secret: Option<&NewSecret>) -> Value {
+pub(super) fn value(client: &Client, secret: Option<&NewSecret>) -> Value {
     let of_secret =
         |secret: &ClientSecret| json!({ "created_at": secret.created_at, "expires_at": secret.expires_at });
     let mut value = json!({

@@ -13,10 +13,10 @@ use crate::{
     http::{
         Shared,
         cookies::{Cookie, Cookies},
-        error::Failure,
+        error::{Failure, retry_after},
         extract::Form,
     },
-    observe::request_id,
+    observe::{request_id, unanswered},
     protocol::{
         Params,
         authorize_response::{AuthorizeResponse, with_query},
@@ -62,8 +62,7 @@ impl<'a> Visit<'a> {
 
     /// The issuer's host and port, as people see it. Configuration, never the request (R67).
     pub fn issuer_host(&self) -> String {
-        let issuer = &self.provider().policy.issuer;
-        issuer.split_once("://").map_or(issuer.as_str(), |(_, host)| host).to_owned()
+        issuer_host(self.shared)
     }
 
     /// Whether the browser brought no cookie of ours.
@@ -87,8 +86,7 @@ impl<'a> Visit<'a> {
 
     /// A page. `redirect_uri` is where its form's POST may lead in the end, for the policy.
     pub fn page(&self, status: u16, html: Html, redirect_uri: Option<&str>) -> HttpResponse {
-        let mut answer = self.answer(status, redirect_uri);
-        answer.insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(html.0)
+        with_page(self.answer(status, redirect_uri), html)
     }
 
     /// A redirect that always becomes a GET (R12).
@@ -97,20 +95,12 @@ impl<'a> Visit<'a> {
     }
 
     fn answer(&self, status: u16, redirect_uri: Option<&str>) -> HttpResponseBuilder {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut answer = HttpResponseBuilder::new(status);
-        let form_action = redirect_uri.and_then(form_action_source);
-        for (name, value) in security_headers(form_action.as_deref()) {
-            answer.insert_header((name, value.as_ref()));
-        }
+        let mut answer = without_cookies(status, redirect_uri);
         if let Some(cookie) = self.browser.new_cookie.as_ref().filter(|_| self.may_mark) {
             answer.append_header((SET_COOKIE, self.cookies.set(Cookie::Browser, cookie.expose())));
         }
         if let Some(cookie) = &self.session {
             answer.append_header((SET_COOKIE, cookie.as_str()));
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            answer.insert_header((RETRY_AFTER, "1"));
         }
         answer
     }
@@ -138,7 +128,7 @@ impl<'a> Visit<'a> {
         if let PageError::Failed(failure) = error {
             match failure {
                 ProviderError::Refused(_) => {}
-                ProviderError::Unavailable(cause) => tracing::warn!(%cause, "page not answered: unavailable"),
+                ProviderError::Unavailable(cause) => unanswered::count(cause),
                 ProviderError::Internal(cause) => tracing::error!(%cause, "page failed"),
             }
         }
@@ -163,14 +153,7 @@ impl<'a> Visit<'a> {
     }
 
     fn error_page(&self, status: u16, code: &str, description: &str) -> HttpResponse {
-        let view = ErrorPage {
-            issuer_host: self.issuer_host(),
-            code: code.to_owned(),
-            description: description.to_owned(),
-            status,
-            request_id: request_id::current().map(|id| id.to_string()),
-        };
-        self.page(status, self.pages().error(&view), None)
+        self.page(status, error_html(self.shared, status, code, description), None)
     }
 
     /// The same request as a GET. Browsers keep cookies from a POST of another site (SameSite=Lax) and
@@ -179,6 +162,45 @@ impl<'a> Visit<'a> {
         let pairs: Vec<_> = params.iter().collect();
         self.see_other(&with_query(path, &pairs))
     }
+}
+
+/// The page in place of an answer that its handler did not give; no cookies are touched.
+pub fn unanswered(shared: &Shared, failure: &Failure) -> HttpResponse {
+    let (status, error) = (failure.status_code().as_u16(), failure.error());
+    let html = error_html(shared, status, error.code.as_str(), &error.safe_description());
+    with_page(without_cookies(status, None), html)
+}
+
+fn error_html(shared: &Shared, status: u16, code: &str, description: &str) -> Html {
+    shared.pages.error(&ErrorPage {
+        issuer_host: issuer_host(shared),
+        code: code.to_owned(),
+        description: description.to_owned(),
+        status,
+        request_id: request_id::current().map(|id| id.to_string()),
+    })
+}
+
+fn without_cookies(status: u16, redirect_uri: Option<&str>) -> HttpResponseBuilder {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = HttpResponseBuilder::new(status);
+    let form_action = redirect_uri.and_then(form_action_source);
+    for (name, value) in security_headers(form_action.as_deref()) {
+        answer.insert_header((name, value.as_ref()));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.insert_header((RETRY_AFTER, retry_after()));
+    }
+    answer
+}
+
+fn with_page(mut answer: HttpResponseBuilder, html: Html) -> HttpResponse {
+    answer.insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(html.0)
+}
+
+fn issuer_host(shared: &Shared) -> String {
+    let issuer = &shared.provider.policy.issuer;
+    issuer.split_once("://").map_or(issuer.as_str(), |(_, host)| host).to_owned()
 }
 
 /// A redirect URI's host or, without one, its scheme: what a person can recognise.

@@ -18,15 +18,6 @@ impl Keys for Sqlite {
     }
 }
 
-impl Sqlite {
-    /// Whether anything in the store is sealed, so that it is worthless without its master key.
-    pub fn holds_sealed_keys(&self) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM signing_keys WHERE state <> 'gone' LIMIT 1";
-        let found = self.read(|db| db.one(sql, [], |row| row.get::<_, i64>(0)))?;
-        Ok(found.is_some())
-    }
-}
-
 fn key(row: &Row<'_>) -> rusqlite::Result<SigningKey> {
     Ok(SigningKey {
         kid: row.get(0)?,

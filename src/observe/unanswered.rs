@@ -1,0 +1,93 @@
+//! Requests that are not answered because something is away. While it is, there may be thousands of them a
+//! second: the first is a line in the log, those after it are counted, and the count is a line now and then.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// Causes that are told apart. What repeats a number, as a time, must not make a line of its own each time.
+const MOST: usize = 4;
+
+static TALLY: Tally = Tally::new();
+
+/// A request that is answered 503, and why. Its own line has the id that its client was told, and is for
+/// those who look closer: it is logged at `debug`.
+pub fn count(cause: &str) {
+    tracing::debug!(cause, "request not answered");
+    if TALLY.count(cause) {
+        tracing::warn!(cause, "requests are not answered: unavailable; from now on they are counted");
+    }
+}
+
+/// Logs how many there were since the last call of this, if there were any.
+pub fn report() {
+    for (cause, requests) in TALLY.take() {
+        tracing::warn!(cause, requests, "requests were not answered: unavailable");
+    }
+}
+
+struct Tally(Mutex<Counts>);
+
+struct Counts {
+    by_cause: BTreeMap<String, u64>,
+    others: u64,
+}
+
+impl Tally {
+    const fn new() -> Self {
+        Self(Mutex::new(Counts { by_cause: BTreeMap::new(), others: 0 }))
+    }
+
+    /// Whether this is the first one of its cause, to be told at once. It is not counted then.
+    fn count(&self, cause: &str) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.by_cause.get_mut(cause) {
+            *count += 1;
+            return false;
+        }
+        let known = counts.by_cause.len() < MOST;
+        if known {
+            counts.by_cause.insert(cause.to_owned(), 0);
+        } else {
+            counts.others += 1;
+        }
+        known
+    }
+
+    /// What was counted since the last time. A cause of which there was none is forgotten, so that its
+    /// next one is told at once.
+    fn take(&self) -> Vec<(String, u64)> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.by_cause.retain(|_, count| *count > 0);
+        let mut taken: Vec<_> =
+            counts.by_cause.iter_mut().map(|(cause, count)| (cause.clone(), std::mem::take(count))).collect();
+        let others = std::mem::take(&mut counts.others);
+        taken.extend((others > 0).then(|| ("other causes".to_owned(), others)));
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_a_cause_is_told_and_the_others_are_counted() {
+        let tally = Tally::new();
+        assert_eq!([tally.count("away"), tally.count("away"), tally.count("away")], [true, false, false]);
+        assert_eq!(tally.take(), [("away".to_owned(), 2)]);
+        assert!(!tally.count("away"), "it is still away");
+        assert_eq!(tally.take(), [("away".to_owned(), 1)]);
+        assert_eq!(tally.take(), []);
+        assert!(tally.count("away"), "it is away again");
+    }
+
+    #[test]
+    fn causes_that_are_never_the_same_do_not_fill_the_log() {
+        let tally = Tally::new();
+        let told = (0..1_000).filter(|time| tally.count(&format!("no answer within {time} ms"))).count();
+        assert_eq!(told, MOST);
+        assert_eq!(tally.take(), [("other causes".to_owned(), 1_000 - MOST as u64)]);
+    }
+}
