@@ -72,7 +72,8 @@ impl Site {
     }
 }
 
-async fn answer_all(listener: TcpListener, received: Arc<Mutex<Vec<String>>>) {
+/// An application's side of the redirect: takes what comes and says thank you.
+pub async fn answer_all(listener: TcpListener, received: Arc<Mutex<Vec<String>>>) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let received = Arc::clone(&received);
         tokio::spawn(async move {

@@ -1,9 +1,12 @@
 //! The command line: the real binary, every command, exit codes and the shapes of what it prints.
 
+mod behind_proxy;
+mod browsing;
 mod configuration;
 mod copy;
 mod custody;
 mod demo;
+mod deploy;
 mod export;
 mod lists;
 mod log;
