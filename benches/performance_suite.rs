@@ -1,0 +1,15 @@
+//! How fast it is: `cargo bench --bench performance_suite [-- NAME]`. Each module of `suite/` measures one
+//! thing against its alternatives within one run, and prints the ratio: rates differ from machine to
+//! machine, ratios much less.
+
+#[path = "../tests/servers/mod.rs"]
+mod servers;
+mod suite;
+
+criterion::criterion_group!(
+    performance,
+    suite::group_commit::measure,
+    suite::postgres_reads::measure,
+    suite::redis_strategies::measure
+);
+criterion::criterion_main!(performance);

@@ -1,0 +1,71 @@
+//! The three ways to reach Redis, at 1, 8 and 64 callers; docs/decisions/0013-redis.md.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chancery::{
+    cache::{Redis, RedisOptions, RedisStrategy},
+    resilience::{Breaker, BreakerOptions},
+};
+use criterion::{Criterion, Throughput};
+use tokio::runtime::Runtime;
+
+use crate::servers;
+
+const CALLERS: [usize; 3] = [1, 8, 64];
+
+/// Runs every strategy with every number of callers.
+pub fn measure(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let server = runtime.block_on(servers::Redis::start());
+    let mut group = criterion.benchmark_group("redis");
+    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    for strategy in RedisStrategy::ALL {
+        let redis = runtime.block_on(connected(&server, strategy));
+        for callers in CALLERS {
+            group.throughput(Throughput::Elements(callers as u64));
+            group.bench_function(format!("{}/{callers}", strategy.as_str()), |bencher| {
+                bencher.iter_custom(|rounds| rounds_of(&runtime, &redis, callers, rounds));
+            });
+        }
+    }
+    group.finish();
+}
+
+async fn connected(server: &servers::Redis, strategy: RedisStrategy) -> Arc<Redis> {
+    let options = RedisOptions {
+        strategy,
+        pool_size: 64,
+        command_timeout: Duration::from_secs(5),
+        ..RedisOptions::new(server.url())
+    };
+    let redis =
+        Redis::open(&options, Arc::new(Breaker::new(BreakerOptions::default()))).expect("good options");
+    redis.probe().await.expect("Redis answers");
+    // As long as a sealed client.
+    redis.set("value", &[7; 900], Duration::from_secs(600)).await.expect("it is set");
+    redis
+}
+
+/// So many times as many commands at once as there are callers.
+fn rounds_of(runtime: &Runtime, redis: &Arc<Redis>, callers: usize, rounds: u64) -> Duration {
+    runtime.block_on(async {
+        let begun = Instant::now();
+        let tasks: Vec<_> = (0..callers)
+            .map(|_| {
+                let redis = Arc::clone(redis);
+                tokio::spawn(async move {
+                    for _ in 0..rounds {
+                        redis.get("value").await.expect("Redis answers");
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+        begun.elapsed()
+    })
+}
