@@ -5,6 +5,9 @@
 //! ([`sign`]), what is opaque means nothing without its row ([`opaque`]).
 
 mod aead;
+mod argon2id;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub mod base64url;
 pub mod digest;
 pub mod jwk;

@@ -10,6 +10,9 @@ const DRAWERS: &[&str] = &["utils", "util", "helpers", "helper", "common", "misc
 const SUFFIXES: &[&str] = &["Manager", "Helper", "Service", "Impl"];
 const BANNED: &[&str] = &["unsafe", "todo!", "unimplemented!", "dbg!"];
 
+/// Files that may say `unsafe`: each says why, lists its invariants, and is compared with something else.
+const MAY_BE_UNSAFE: &[&str] = &["src/crypto/avx512.rs"];
+
 #[test]
 fn every_file_says_first_what_it_is() {
     assert_none(sources().iter().filter_map(missing_doc).collect());
@@ -69,6 +72,8 @@ fn something_unfinished_is_noticed() {
         assert_one(&unfinished(&Source::new("src/a.rs", line)), word);
     }
     assert_none(unfinished(&Source::new("src/a.rs", "let a = \"unsafe\"; // unsafe")));
+    assert_none(unfinished(&Source::new("src/crypto/avx512.rs", "unsafe { f() }")));
+    assert_one(&unfinished(&Source::new("src/crypto/avx512.rs", "todo!()")), "todo!");
 }
 
 #[test]
@@ -149,6 +154,9 @@ fn unfinished(source: &Source) -> Vec<String> {
     let mut findings = Vec::new();
     for line in &source.lines {
         for word in BANNED.iter().filter(|word| has_word(&line.code, word)) {
+            if *word == "unsafe" && MAY_BE_UNSAFE.contains(&source.path.as_str()) {
+                continue;
+            }
             findings.push(source.at(line, &format!("{word} is banned; finish it or find another way")));
         }
     }
