@@ -179,6 +179,7 @@ async fn a_failover_to_a_synchronous_standby_undoes_nothing() {
     proxies[1].cut();
     site.until_ready(1, true, Duration::from_secs(15)).await;
     assert_eq!(site.driver.probe(1, &token).await, Some(false));
-    assert!(site.driver.refresh(1, tokens.refresh.as_deref().expect("a refresh token")).await.1.is_some());
+    let (what, _) = site.driver.refresh(1, tokens.refresh.as_deref().expect("a refresh token")).await;
+    assert!(matches!(what, What::Ok(_)), "{what:?}");
     assert_holds(&site.driver.recorder.events(), &Promises::default());
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chancery::store::{
-    Clients, CommitError, Commits, Effect, StoreErrorKind, Upkeep,
+    Clients, CommitError, Commits, Effect, FeedReads, StoreErrorKind, Upkeep,
     postgres::{Options, PoolFigures, Postgres},
 };
 
@@ -228,6 +228,35 @@ async fn a_server_that_was_restarted_is_used_again_in_five_seconds() {
     servers::until("reads to work again", async || store.client("here").await.is_ok()).await;
     servers::until("writes to work again", async || store.commit(commit([])).await.is_ok()).await;
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+}
+
+/// A node is ready once it reads the feed again, and is sent requests from then on.
+#[tokio::test]
+async fn once_the_feed_is_read_again_nothing_else_is_held_off() {
+    let database = servers::Postgres::shared().await.database().await;
+    let proxy = Proxy::before(servers::Postgres::shared().await.port());
+    let options = Options {
+        url: proxy.url(database.url()),
+        migration_url: Some(database.url().to_owned()),
+        ..Options::default()
+    };
+    let store = opened(options).await;
+    store.commit(insert("here")).await.expect("a client");
+    for round in 0..4 {
+        proxy.refuse();
+        // Each attempt that fails makes the pause before the next one longer.
+        let refused = proxy.accepted();
+        servers::until("many attempts to connect", async || {
+            store.client("here").await.expect_err("there is no way");
+            proxy.accepted() >= refused + 20
+        })
+        .await;
+        proxy.resume();
+        servers::until("the feed to be read again", async || store.feed(0, 1).await.is_ok()).await;
+        let read = store.client("here").await;
+        assert!(read.is_ok(), "round {round}: {read:?}");
+        store.commit(insert(&format!("round-{round}"))).await.expect("a commit");
+    }
 }
 
 #[tokio::test]

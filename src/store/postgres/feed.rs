@@ -86,6 +86,7 @@ impl FeedReads for Postgres {
                 told
             }
         };
+        self.readers.reached();
         let page = page(told).ok_or_else(|| StoreError::new(StoreErrorKind::Other, "the feed has no row"))?;
         self.replicas.heard(reading, page.head);
         Ok(page)

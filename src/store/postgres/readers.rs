@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -52,6 +52,8 @@ pub(super) struct Readers {
     closed: AtomicBool,
     /// The server is an old primary; see [`Readers::refuse`].
     refused: AtomicBool,
+    /// When the server was last known to answer; see [`Readers::reached`].
+    reached: std::sync::Mutex<Option<Instant>>,
     executed: Arc<AtomicU64>,
 }
 
@@ -63,10 +65,28 @@ struct Slot {
     attempts: Mutex<Attempts>,
 }
 
+/// Attempts to connect that failed, since one succeeded.
 #[derive(Default)]
 struct Attempts {
     failed: u32,
+    /// When the last one began.
+    begun: Option<Instant>,
     not_before: Option<Instant>,
+}
+
+impl Attempts {
+    /// Whether it is too early for another one. What failed before the server was reached says nothing
+    /// about it any more.
+    fn hold_off(&self, reached: Option<Instant>) -> bool {
+        self.begun > reached && self.not_before.is_some_and(|at| Instant::now() < at)
+    }
+
+    fn fail(&mut self, begun: Instant) {
+        let pause = PAUSES.0.saturating_mul(1 << self.failed.min(10)).min(PAUSES.1);
+        self.failed += 1;
+        self.begun = Some(begun);
+        self.not_before = Some(Instant::now() + pause);
+    }
 }
 
 struct Shared {
@@ -89,6 +109,7 @@ impl Readers {
             timeouts: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             refused: AtomicBool::new(false),
+            reached: std::sync::Mutex::default(),
             executed,
         }
     }
@@ -196,7 +217,7 @@ impl Readers {
         if self.is_closed() {
             return Err(closed());
         }
-        if attempts.not_before.is_some_and(|at| Instant::now() < at) {
+        if attempts.hold_off(self.last_reached()) {
             return Err(StoreError::new(StoreErrorKind::Connection, "Postgres cannot be reached"));
         }
         let made = Instant::now();
@@ -210,9 +231,7 @@ impl Readers {
                 Ok(shared)
             }
             Err(error) => {
-                let pause = PAUSES.0.saturating_mul(1 << attempts.failed.min(10)).min(PAUSES.1);
-                attempts.failed += 1;
-                attempts.not_before = Some(Instant::now() + pause);
+                attempts.fail(made);
                 Err(error)
             }
         }
@@ -232,6 +251,16 @@ impl Readers {
                 tracing::debug!(%error, "a connection for reads cannot be made");
             }
         }
+    }
+
+    /// The server has just answered on another connection, so that nothing is held off by what failed
+    /// before: a node that is ready because it reads the feed can read everything else, too.
+    pub(super) fn reached(&self) {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn last_reached(&self) -> Option<Instant> {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nothing may be read here, because the server does not know what happened since.
