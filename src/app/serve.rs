@@ -75,10 +75,10 @@ impl Node {
             draining: Arc::clone(&draining),
             algorithms: self.config.keys.algorithms.clone(),
             jwks_max_age: self.config.keys.jwks_max_age,
-            operations: figures.operations(),
+            operations: Arc::new(figures.operations()),
         };
         let Listeners { public, operations, addresses } = listeners;
-        let started = http::start(Arc::new(shared), &settings(&self.config), public, operations);
+        let started = http::start(&shared, &settings(&self.config), public, operations);
         let (public, operations) =
             started.map_err(|error| AppError::Start(format!("the server cannot be started: {error}")))?;
         let mut public = Running::new(public);

@@ -1,10 +1,20 @@
 //! A store over a store: answers from memory what the policy allows, and hands on the rest.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    borrow::Borrow,
+    future::{Future, ready},
+    hash::Hash,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
-use super::{CacheFigures, Doorbell, FeedOptions, Redis, RemoteDoorbell, Tail, caches::Caches, l2::L2};
+use super::{
+    CacheFigures, Doorbell, FeedOptions, Redis, RemoteDoorbell, Tail, caches::Caches, l1::L1, l2::L2, weigh::Weigh,
+};
 use crate::{crypto::seal::Sealer, model::*, resilience::Clock, store::*};
 
 /// How much is cached, how long, and how the feed is followed.
@@ -83,34 +93,69 @@ impl<S: Store + ?Sized> Cached<S> {
         RingOnDrop { doorbell: self.tail.doorbell(), remote: self.remote.clone(), needed: true }
     }
 
+    /// What is in memory, if the node may answer from it now.
+    fn hit<K, V, Q>(&self, cache: &L1<K, V>, key: &Q) -> Option<Option<Arc<V>>>
+    where
+        K: Weigh + Hash + Eq + Clone + Borrow<Q>,
+        V: Weigh,
+        Q: Hash + Eq + ?Sized,
+    {
+        cache.hit(key, self.tail.fresh.now()?)
+    }
+
     async fn fresh(&self) -> Result<Duration, StoreError> {
         let stale = |_| StoreError::new(StoreErrorKind::Connection, "the change feed cannot be read");
         self.tail.fresh().await.map_err(stale)
     }
 }
 
+/// What `async_trait` makes of an `async fn`. Written out where most answers are hits: a future that has its
+/// answer is a small one.
+type Answer<'f, T> = Pin<Box<dyn Future<Output = Result<Option<Arc<T>>, StoreError>> + Send + 'f>>;
+
 #[async_trait]
 impl<S: Store + ?Sized> Clients for Cached<S> {
-    async fn client(&self, client_id: &str) -> Result<Option<Arc<Client>>, StoreError> {
-        let now = self.fresh().await?;
+    fn client<'s, 'k, 'f>(&'s self, client_id: &'k str) -> Answer<'f, Client>
+    where
+        Self: 'f,
+        's: 'f,
+        'k: 'f,
+    {
         let cache = &self.tail.caches.client;
-        match cache.get(client_id, now) {
-            Some(known) => Ok(known),
-            None => {
-                cache
-                    .load(client_id, now, || self.through(cache, client_id, self.store.client(client_id)))
-                    .await
-            }
+        if let Some(known) = self.hit(cache, client_id) {
+            return Box::pin(ready(Ok(known)));
         }
+        Box::pin(async move {
+            let now = self.fresh().await?;
+            match cache.get(client_id, now) {
+                Some(known) => Ok(known),
+                None => {
+                    let read = || self.through(cache, client_id, self.store.client(client_id));
+                    cache.load(client_id, now, read).await
+                }
+            }
+        })
     }
 
-    async fn client_by_key(&self, key: ClientKey) -> Result<Option<Arc<Client>>, StoreError> {
-        let now = self.fresh().await?;
+    fn client_by_key<'s, 'f>(&'s self, key: ClientKey) -> Answer<'f, Client>
+    where
+        Self: 'f,
+        's: 'f,
+    {
         let cache = &self.tail.caches.client_by_key;
-        match cache.get(&key, now) {
-            Some(known) => Ok(known),
-            None => cache.load(&key, now, || self.through(cache, &key, self.store.client_by_key(key))).await,
+        if let Some(known) = self.hit(cache, &key) {
+            return Box::pin(ready(Ok(known)));
         }
+        Box::pin(async move {
+            let now = self.fresh().await?;
+            match cache.get(&key, now) {
+                Some(known) => Ok(known),
+                None => {
+                    let read = || self.through(cache, &key, self.store.client_by_key(key));
+                    cache.load(&key, now, read).await
+                }
+            }
+        })
     }
 
     async fn clients(&self, after: Option<ClientKey>, limit: usize) -> Result<Vec<Client>, StoreError> {
@@ -133,13 +178,22 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
 
 #[async_trait]
 impl<S: Store + ?Sized> Users for Cached<S> {
-    async fn user(&self, id: UserId) -> Result<Option<Arc<User>>, StoreError> {
-        let now = self.fresh().await?;
+    fn user<'s, 'f>(&'s self, id: UserId) -> Answer<'f, User>
+    where
+        Self: 'f,
+        's: 'f,
+    {
         let cache = &self.tail.caches.user;
-        match cache.get(&id, now) {
-            Some(known) => Ok(known),
-            None => cache.load(&id, now, || self.through(cache, &id, self.store.user(id))).await,
+        if let Some(known) = self.hit(cache, &id) {
+            return Box::pin(ready(Ok(known)));
         }
+        Box::pin(async move {
+            let now = self.fresh().await?;
+            match cache.get(&id, now) {
+                Some(known) => Ok(known),
+                None => cache.load(&id, now, || self.through(cache, &id, self.store.user(id))).await,
+            }
+        })
     }
 
     async fn user_by_name(&self, username: &str) -> Result<Option<User>, StoreError> {

@@ -132,6 +132,15 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         known
     }
 
+    /// The same, for who looks again with [`L1::get`] when nothing is known: only then it is a miss.
+    pub(super) fn hit<Q>(&self, key: &Q, now: Duration) -> Option<Option<Arc<V>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.look_up(key, now).inspect(|_| self.counts.hits.add())
+    }
+
     /// Reads a row and keeps it. Those who miss the same key meanwhile share the one read, and its
     /// failure; failures are not kept. A row overtaken by a change is read once more.
     pub(super) async fn load<Q, F, R>(&self, key: &Q, now: Duration, read: impl Fn() -> F) -> Row<V>

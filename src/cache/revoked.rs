@@ -1,7 +1,13 @@
 //! Answers about revocations: from memory while it is fresh, after a shared read of the feed when it is
 //! not, and never from what may be out of date.
 
-use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::HashSet,
+    future::{Future, ready},
+    pin::Pin,
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::time::timeout;
@@ -63,15 +69,34 @@ impl<S: Store + ?Sized> Tail<S> {
 
 #[async_trait]
 impl<S: Store + ?Sized> RevocationIndex for Tail<S> {
-    async fn is_revoked(&self, what: &Revocable, strict: bool) -> Result<bool, Stale> {
-        if strict || !self.is_fresh() {
-            self.confirm(strict).await?;
+    // What `async_trait` makes of an `async fn`: an answer from memory is a small future.
+    fn is_revoked<'s, 'w, 'f>(
+        &'s self,
+        what: &'w Revocable,
+        strict: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<bool, Stale>> + Send + 'f>>
+    where
+        Self: 'f,
+        's: 'f,
+        'w: 'f,
+    {
+        if !strict && self.is_fresh() {
+            match self.index.verdict(what) {
+                Verdict::Revoked => return Box::pin(ready(Ok(true))),
+                Verdict::Alive => return Box::pin(ready(Ok(false))),
+                Verdict::AskStore => {}
+            }
         }
-        match self.index.verdict(what) {
-            Verdict::Revoked => Ok(true),
-            Verdict::Alive => Ok(false),
-            Verdict::AskStore => Ok(self.ask_revoked(&[what]).await?.contains(&true)),
-        }
+        Box::pin(async move {
+            if strict || !self.is_fresh() {
+                self.confirm(strict).await?;
+            }
+            match self.index.verdict(what) {
+                Verdict::Revoked => Ok(true),
+                Verdict::Alive => Ok(false),
+                Verdict::AskStore => Ok(self.ask_revoked(&[what]).await?.contains(&true)),
+            }
+        })
     }
 
     async fn are_revoked(&self, what: &[Revocable], strict: bool) -> Result<Vec<bool>, Stale> {

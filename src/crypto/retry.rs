@@ -34,7 +34,9 @@ pub fn open_once(secret: &[u8], place: &[u8], sealed: &[u8]) -> Option<Zeroizing
         return None;
     }
     let key = OpenKey::new(&derive::<KEY>(secret, salt, Purpose::Retry));
-    key.open(&associated(header, place), body)
+    let mut plaintext = Zeroizing::default();
+    key.open(&associated(header, place), body, &mut plaintext)?;
+    Some(plaintext)
 }
 
 fn associated(header: &[u8], place: &[u8]) -> Vec<u8> {

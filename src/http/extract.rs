@@ -1,6 +1,11 @@
 //! Reading requests: one form body, one Authorization header, nothing twice.
 
-use std::{future::Future, pin::Pin};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 
 use actix_web::{
     FromRequest, HttpRequest,
@@ -8,8 +13,9 @@ use actix_web::{
     http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName},
     web::{Bytes, BytesMut, Data},
 };
+use futures_core::Stream as _;
 
-use super::{Settings, Shared, error::Failure};
+use super::{Settings, Shared, error::Failure, patience::Patience};
 use crate::{
     observe::Rejection,
     protocol::{OauthError, Params},
@@ -71,11 +77,13 @@ fn read(
             return Err(failure);
         }
         // The client's time, not ours.
-        match deadline::suspended(tokio::time::timeout(timeout, collect(&mut payload, limit))).await {
-            Ok(Collected::Whole(body)) => Ok(body),
-            Ok(Collected::Broken) => Err(OauthError::invalid_request("The body could not be read.").into()),
-            Ok(Collected::TooLarge) => Err(rejected(&req, Rejection::BodyTooLarge)),
-            Err(_) => Err(rejected(&req, Rejection::Timeout)),
+        match deadline::suspended(collect(&mut payload, limit, timeout)).await {
+            Ok(body) => Ok(body),
+            Err(Uncollected::Broken) => {
+                Err(OauthError::invalid_request("The body could not be read.").into())
+            }
+            Err(Uncollected::TooLarge) => Err(rejected(&req, Rejection::BodyTooLarge)),
+            Err(Uncollected::Late) => Err(rejected(&req, Rejection::Timeout)),
         }
     }
 }
@@ -112,25 +120,38 @@ fn rejected(req: &HttpRequest, reason: Rejection) -> Failure {
     Failure::with_status(status, OauthError::invalid_request(text))
 }
 
-/// What came of a body.
-enum Collected {
-    Whole(Bytes),
+/// Why there is no body.
+enum Uncollected {
     TooLarge,
     Broken,
+    Late,
 }
 
-async fn collect(payload: &mut Payload, limit: usize) -> Collected {
-    let mut body = BytesMut::new();
-    while let Some(chunk) =
-        std::future::poll_fn(|cx| futures_core::Stream::poll_next(Pin::new(&mut *payload), cx)).await
-    {
-        let Ok(chunk) = chunk else { return Collected::Broken };
-        if body.len() + chunk.len() > limit {
-            return Collected::TooLarge;
+async fn collect(payload: &mut Payload, limit: usize, time: Duration) -> Result<Bytes, Uncollected> {
+    let mut patience = Patience::new(time);
+    // Most bodies come in one piece, which is not copied.
+    let (mut whole, mut pieces) = (Bytes::new(), BytesMut::new());
+    while let Some(piece) = next(payload, &mut patience).await? {
+        if whole.len() + pieces.len() + piece.len() > limit {
+            return Err(Uncollected::TooLarge);
         }
-        body.extend_from_slice(&chunk);
+        if whole.is_empty() && pieces.is_empty() {
+            whole = piece;
+        } else {
+            pieces.extend_from_slice(&std::mem::take(&mut whole));
+            pieces.extend_from_slice(&piece);
+        }
     }
-    Collected::Whole(body.freeze())
+    Ok(if pieces.is_empty() { whole } else { pieces.freeze() })
+}
+
+/// The next piece of a body; `None` at its end.
+async fn next(payload: &mut Payload, patience: &mut Patience) -> Result<Option<Bytes>, Uncollected> {
+    poll_fn(|context| match Pin::new(&mut *payload).poll_next(context) {
+        Poll::Ready(piece) => Poll::Ready(piece.transpose().map_err(|_| Uncollected::Broken)),
+        Poll::Pending => patience.poll_over(context).map(|()| Err(Uncollected::Late)),
+    })
+    .await
 }
 
 /// The one value of a header; more than one is an error, because readers would differ (R33).

@@ -24,7 +24,10 @@ use crate::{
     observe::{Metrics, Rejection, Route, request_id},
     protocol::{ErrorCode, OauthError},
     provider::ProviderError,
-    resilience::deadline::{self, Expired},
+    resilience::{
+        deadline::{self, Expired},
+        in_moments,
+    },
 };
 
 /// The largest request head, in bytes (R69).
@@ -122,7 +125,7 @@ pub async fn observe(
     let (method, asked_for) = (req.method().clone(), routes::index(req.path()));
     let log_requests = settings(&req).log_requests;
     let under_way = InFlight::begin(&provider.metrics);
-    let mut answer = request_id::scope(id, answered(req, next, &shared, asked_for)).await;
+    let mut answer = request_id::scope(id, in_moments(answered(req, next, &shared, asked_for))).await;
     drop(under_way);
 
     let (index, status) = match &answer {

@@ -7,6 +7,7 @@ mod middleware;
 mod oauth;
 mod operations;
 pub mod pages;
+mod patience;
 pub mod routes;
 mod well_known;
 
@@ -56,7 +57,9 @@ pub struct Operations {
     pub cache_stats: Figures,
 }
 
-/// What all handlers share.
+/// What all handlers share. Each worker has a copy, so that workers do not fight for the counts of who
+/// holds it.
+#[derive(Clone)]
 pub struct Shared {
     /// The use cases.
     pub provider: Arc<Provider>,
@@ -69,28 +72,23 @@ pub struct Shared {
     /// `max-age` of JWKS and metadata, in seconds.
     pub jwks_max_age: u64,
     /// Figures.
-    pub operations: Operations,
+    pub operations: Arc<Operations>,
 }
 
 /// Starts both listeners on sockets that are already bound. Signals are the caller's business.
 pub fn start(
-    shared: Arc<Shared>,
+    shared: &Shared,
     settings: &Settings,
     public: TcpListener,
     operations: TcpListener,
 ) -> std::io::Result<(Server, Server)> {
-    let limits = web::Data::new(settings.clone());
-    let metadata = web::Data::new(well_known::Metadata::new(&shared));
-    let handles = web::Data::new(middleware::RouteHandles::new(&shared.provider.metrics));
-    let data = web::Data::from(shared);
-    let (ops_data, ops_limits, ops_handles) = (data.clone(), limits.clone(), handles.clone());
+    let worker = Worker { shared: shared.clone(), settings: settings.clone() };
+    let operator = worker.clone();
     let public = HttpServer::new(move || {
         App::new()
-            .app_data(middleware::Door::new(&limits))
-            .app_data(data.clone())
-            .app_data(limits.clone())
-            .app_data(handles.clone())
-            .app_data(metadata.clone())
+            .configure(|app| worker.provide(app))
+            .app_data(middleware::Door::new(&worker.settings))
+            .app_data(web::Data::new(well_known::Metadata::new(&worker.shared)))
             .configure(routes::public)
             .default_service(web::to(routes::not_found))
             .wrap(from_fn(middleware::observe))
@@ -105,9 +103,7 @@ pub fn start(
     .run();
     let operations = HttpServer::new(move || {
         App::new()
-            .app_data(ops_data.clone())
-            .app_data(ops_limits.clone())
-            .app_data(ops_handles.clone())
+            .configure(|app| operator.provide(app))
             .configure(routes::operations)
             .default_service(web::to(routes::not_found))
             .wrap(from_fn(middleware::observe))
@@ -119,4 +115,19 @@ pub fn start(
     .listen(operations)?
     .run();
     Ok((public, operations))
+}
+
+/// What each worker is given a copy of.
+#[derive(Clone)]
+struct Worker {
+    shared: Shared,
+    settings: Settings,
+}
+
+impl Worker {
+    fn provide(&self, app: &mut web::ServiceConfig) {
+        app.app_data(web::Data::new(self.shared.clone()))
+            .app_data(web::Data::new(self.settings.clone()))
+            .app_data(web::Data::new(middleware::RouteHandles::new(&self.shared.provider.metrics)));
+    }
 }

@@ -1,41 +1,48 @@
 //! Scopes: small ordered sets of scope tokens.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A set of scope tokens (RFC 6749 §3.3), kept in the order given, without duplicates.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Scopes(Vec<String>);
+///
+/// Held as the text it is written as, since it is copied and written far more often than it is changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scopes(String);
 
 impl Scopes {
     /// Parses a space-delimited list; `None` if a token has a character outside RFC 6749 §3.3.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut scopes = Self::default();
-        for token in text.split(' ').filter(|token| !token.is_empty()) {
-            // RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
-            if !token.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
-                return None;
-            }
-            scopes.insert(token);
-        }
+        // RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+        text.bytes().all(|b| matches!(b, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)).then_some(())?;
+        let mut scopes = Self(String::with_capacity(text.len()));
+        text.split(' ').for_each(|token| scopes.insert(token));
         Some(scopes)
     }
 
     /// Adds a token unless it is there already.
     pub fn insert(&mut self, token: &str) {
-        if !self.contains(token) {
-            self.0.push(token.to_owned());
+        debug_assert!(!token.contains(' '), "more than one token");
+        if token.is_empty() || self.contains(token) {
+            return;
         }
+        if !self.0.is_empty() {
+            self.0.push(' ');
+        }
+        self.0.push_str(token);
+    }
+
+    /// Takes every token out.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// Whether the token is in the set.
     pub fn contains(&self, token: &str) -> bool {
-        self.0.iter().any(|held| held == token)
+        self.iter().any(|held| held == token)
     }
 
     /// Whether every token of `self` is in `other`.
     pub fn is_subset_of(&self, other: &Self) -> bool {
-        self.0.iter().all(|token| other.contains(token))
+        self.iter().all(|token| other.contains(token))
     }
 
     /// The tokens of `self`, then those of `other` that were not there.
@@ -49,12 +56,12 @@ impl Scopes {
     /// The set without one token.
     #[must_use]
     pub fn without(&self, token: &str) -> Self {
-        Self(self.iter().filter(|held| *held != token).map(str::to_owned).collect())
+        self.iter().filter(|held| *held != token).collect()
     }
 
     /// The tokens in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.0.split(' ').filter(|token| !token.is_empty())
     }
 
     /// Whether there is no token.
@@ -64,19 +71,18 @@ impl Scopes {
 
     /// The number of tokens.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().count()
+    }
+
+    /// The space-delimited list.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
 impl std::fmt::Display for Scopes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (at, token) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_str(" ")?;
-            }
-            f.write_str(token)?;
-        }
-        Ok(())
+        f.write_str(&self.0)
     }
 }
 
@@ -88,6 +94,23 @@ impl<'a> FromIterator<&'a str> for Scopes {
     }
 }
 
+/// As a list of tokens.
+impl Serialize for Scopes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Scopes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let tokens = Vec::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        if tokens.iter().any(|token| token.contains(' ')) {
+            return Err(D::Error::custom("a scope token has a space"));
+        }
+        Ok(tokens.iter().map(|token| &**token).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +118,16 @@ mod tests {
     #[test]
     fn scopes_keep_their_order_and_lose_their_duplicates() {
         assert_eq!(Scopes::parse("b a  b").map(|s| s.to_string()).as_deref(), Some("b a"));
+    }
+
+    #[test]
+    fn scopes_are_a_list_in_json_and_a_text_elsewhere() {
+        let scopes = Scopes::parse("read write").expect("good scopes");
+        assert_eq!(serde_json::to_value(&scopes).expect("JSON"), serde_json::json!(["read", "write"]));
+        let from = |json: &str| serde_json::from_str::<Scopes>(json).ok();
+        assert_eq!(from(r#"["read","write"]"#), Some(scopes.clone()));
+        assert_eq!((from(r#"["read write"]"#), scopes.len(), scopes.as_str()), (None, 2, "read write"));
+        assert_eq!(scopes.without("read").as_str(), "write");
     }
 
     #[test]

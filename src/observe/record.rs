@@ -80,6 +80,12 @@ impl Metrics {
         self.registry.add(self.oauth.introspections, [usize::from(active)], 1);
     }
 
+    /// So many tokens were introspected at once.
+    pub fn introspections(&self, active: usize, inactive: usize) {
+        self.registry.add(self.oauth.introspections, [1], active as u64);
+        self.registry.add(self.oauth.introspections, [0], inactive as u64);
+    }
+
     /// A revocation was acknowledged.
     pub fn revocation(&self, cause: RevocationCause, what: Revoked) {
         self.registry.add(self.oauth.revocations, [cause as usize, what as usize], 1);

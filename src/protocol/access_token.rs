@@ -11,7 +11,7 @@ pub const JWT_TYPES: &[&str] = &["at+jwt", "application/at+jwt"];
 pub const SKEW: u64 = 10;
 
 /// The claims of an access token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessClaims {
     /// `jti`.
     pub token: TokenId,
@@ -46,8 +46,8 @@ impl AccessClaims {
     }
 
     /// `sub`: the person, else the client (RFC 9068 §2.2).
-    pub fn subject(&self) -> String {
-        self.user.map_or_else(|| self.client_id.clone(), |(user, _)| user.to_string())
+    pub fn subject(&self) -> Subject<'_> {
+        self.user.map_or(Subject::Client(&self.client_id), |(user, _)| Subject::User(user))
     }
 
     /// The compact binary form that is sealed.
@@ -85,49 +85,55 @@ impl AccessClaims {
 
     /// Reads the binary form; `None` unless every byte of it is accounted for.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut claims = Self::default();
+        claims.read(bytes)?;
+        Some(claims)
+    }
+
+    /// The same in place of what was there, whose memory is used again. Means nothing after `None`.
+    pub fn read(&mut self, bytes: &[u8]) -> Option<()> {
         let mut from = Reader(bytes);
         let [layout, flags] = from.array()?;
         if layout != LAYOUT || flags & !(FAMILY | USER | CONFIRMATION | FAMILY_CLAIMS) != 0 {
             return None;
         }
         let has = |bit| flags & bit != 0;
-        let token = TokenId(Id(from.array()?));
-        let client = ClientKey(Id(from.array()?));
-        let client_epoch = u32::from_be_bytes(from.array()?);
-        let issued_at = UnixTime(u64::from_be_bytes(from.array()?));
-        let expires_at = issued_at.plus(u32::from_be_bytes(from.array()?).into());
-        let claims = Self {
-            token,
-            client,
-            client_epoch,
-            issued_at,
-            expires_at,
-            family: if has(FAMILY) { Some(FamilyId(Id(from.array()?))) } else { None },
-            user: if has(USER) {
-                Some((UserId(Id(from.array()?)), u32::from_be_bytes(from.array()?)))
-            } else {
-                None
-            },
-            confirmation: if has(CONFIRMATION) { Some(Digest(from.array()?)) } else { None },
-            client_id: from.text()?.to_owned(),
-            scopes: from.list()?.into_iter().collect(),
-            audience: from.list()?.into_iter().map(str::to_owned).collect(),
-            family_claims: has(FAMILY_CLAIMS),
+        self.token = TokenId(Id(from.array()?));
+        self.client = ClientKey(Id(from.array()?));
+        self.client_epoch = u32::from_be_bytes(from.array()?);
+        self.issued_at = UnixTime(u64::from_be_bytes(from.array()?));
+        self.expires_at = self.issued_at.plus(u32::from_be_bytes(from.array()?).into());
+        self.family = if has(FAMILY) { Some(FamilyId(Id(from.array()?))) } else { None };
+        self.user = if has(USER) {
+            Some((UserId(Id(from.array()?)), u32::from_be_bytes(from.array()?)))
+        } else {
+            None
         };
-        from.0.is_empty().then_some(claims)
+        self.confirmation = if has(CONFIRMATION) { Some(Digest(from.array()?)) } else { None };
+        from.text_into(&mut self.client_id)?;
+        self.scopes.clear();
+        for _ in 0..from.count()? {
+            self.scopes.insert(from.text().filter(|token| !token.contains(' '))?);
+        }
+        self.audience.resize_with(from.count()?, String::new);
+        for audience in &mut self.audience {
+            from.text_into(audience)?;
+        }
+        self.family_claims = has(FAMILY_CLAIMS);
+        from.0.is_empty().then_some(())
     }
 
     /// The claims of the JWT form (RFC 9068 §2.2), as JSON.
     pub fn to_jwt(&self, issuer: &str) -> Vec<u8> {
         let claims = JwtClaims {
-            iss: issuer.to_owned(),
+            iss: issuer,
             sub: self.subject(),
             aud: Audience::of(&self.audience),
             exp: self.expires_at,
             iat: self.issued_at,
             jti: self.token,
-            client_id: self.client_id.clone(),
-            scope: self.scopes.to_string(),
+            client_id: &self.client_id,
+            scope: self.scopes.as_str(),
             private: Private {
                 client: self.client,
                 client_epoch: self.client_epoch,
@@ -142,7 +148,7 @@ impl AccessClaims {
     /// Reads the claims of a JWT whose signature and `typ` were verified; `None` if it is not an
     /// access token of this issuer (RFC 9068 §4). Times are for [`Self::is_current`].
     pub fn from_jwt(payload: &[u8], issuer: &str) -> Option<Self> {
-        let claims: JwtClaims = serde_json::from_slice(payload).ok()?;
+        let claims: ReadClaims = serde_json::from_slice(payload).ok()?;
         if claims.iss != issuer {
             return None;
         }
@@ -158,7 +164,10 @@ impl AccessClaims {
             client_id: claims.client_id,
             user,
             scopes: Scopes::parse(&claims.scope)?,
-            audience: claims.aud.into_vec(),
+            audience: match claims.aud {
+                ReadAudience::One(one) => vec![one],
+                ReadAudience::Many(many) => many,
+            },
             issued_at: claims.iat,
             expires_at: claims.exp,
             confirmation: None,
@@ -200,24 +209,48 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(head).ok()
     }
 
-    fn list(&mut self) -> Option<Vec<&'a str>> {
-        let count = u16::from_be_bytes(self.array()?);
-        (0..count).map(|_| self.text()).collect()
+    fn text_into(&mut self, text: &mut String) -> Option<()> {
+        text.clear();
+        text.push_str(self.text()?);
+        Some(())
+    }
+
+    /// How many texts follow; each has at least its length.
+    fn count(&mut self) -> Option<usize> {
+        let count = usize::from(u16::from_be_bytes(self.array()?));
+        (2 * count <= self.0.len()).then_some(count)
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct JwtClaims {
+/// The claims as they are written.
+#[derive(Serialize)]
+struct JwtClaims<'a> {
+    iss: &'a str,
+    sub: Subject<'a>,
+    aud: Audience<'a>,
+    exp: UnixTime,
+    iat: UnixTime,
+    jti: TokenId,
+    client_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: &'a str,
+    /// What Chancery needs to see that the token was revoked.
+    #[serde(rename = "chy")]
+    private: Private,
+}
+
+/// The claims as they are read.
+#[derive(Deserialize)]
+struct ReadClaims {
     iss: String,
     sub: String,
-    aud: Audience,
+    aud: ReadAudience,
     exp: UnixTime,
     iat: UnixTime,
     jti: TokenId,
     client_id: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     scope: String,
-    /// What Chancery needs to see that the token was revoked.
     #[serde(rename = "chy")]
     private: Private,
 }
@@ -236,31 +269,42 @@ struct Private {
     family_claims: bool,
 }
 
-/// RFC 7519 §4.1.3: one string, or an array of them.
-#[derive(Serialize, Deserialize)]
+/// Whom a token is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Audience {
-    /// A single audience.
-    One(String),
-    /// Several.
-    Many(Vec<String>),
+pub enum Subject<'a> {
+    /// A person.
+    User(UserId),
+    /// A client that acts for itself, by its `client_id`.
+    Client(&'a str),
 }
 
-impl Audience {
-    /// The shorter form that fits.
-    pub fn of(audience: &[String]) -> Self {
-        match audience {
-            [one] => Self::One(one.clone()),
-            many => Self::Many(many.to_vec()),
-        }
-    }
+/// RFC 7519 §4.1.3: one string, or an array of them.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Audience<'a> {
+    /// A single audience.
+    One(&'a str),
+    /// Several.
+    Many(&'a [String]),
+}
 
-    fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(one) => vec![one],
-            Self::Many(many) => many,
+impl<'a> Audience<'a> {
+    /// The shorter form that fits.
+    pub fn of(audience: &'a [String]) -> Self {
+        match audience {
+            [one] => Self::One(one),
+            many => Self::Many(many),
         }
     }
+}
+
+/// The same, as it is read.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ReadAudience {
+    One(String),
+    Many(Vec<String>),
 }
 
 #[cfg(test)]
@@ -302,6 +346,21 @@ pub(crate) mod tests {
             assert_eq!(AccessClaims::from_jwt(&claims.to_jwt(issuer), issuer).as_ref(), Some(&claims));
             // R47
             assert_eq!(AccessClaims::from_jwt(&claims.to_jwt(issuer), "https://other.example"), None);
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_the_claims_that_were_there() {
+        let mut read = claims();
+        let other = AccessClaims {
+            client_id: "o".into(),
+            scopes: Scopes::default(),
+            audience: vec!["urn:b".into()],
+            ..AccessClaims::default()
+        };
+        for claims in [&other, &claims(), &other] {
+            assert_eq!(read.read(&claims.encode()), Some(()));
+            assert_eq!(read, *claims);
         }
     }
 

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{OauthError, Params, params};
 use crate::{
     crypto::digest::{equal, sha256},
-    model::{AuthMethod, Client, Secret, UnixTime},
+    model::{AuthMethod, Client, Digest, UnixTime},
 };
 
 /// What a request says about who sends it, before anything was verified.
@@ -17,8 +17,8 @@ pub struct Presented<'a> {
     pub client_id: Cow<'a, str>,
     /// How it is presented.
     pub method: AuthMethod,
-    /// The secret, if the method has one.
-    pub secret: Option<Secret<String>>,
+    /// The digest of the secret, if the method has one. Nothing else is ever needed of it.
+    pub secret: Option<Digest>,
 }
 
 /// Reads the credentials of a request; more than one method is refused (R33, RFC 6749 §2.3).
@@ -46,7 +46,7 @@ pub fn presented<'f>(authorization: Option<&str>, form: &'f Params<'_>) -> Resul
         (None, Some(id), Some(secret)) => Ok(Presented {
             client_id: Cow::Borrowed(id),
             method: AuthMethod::ClientSecretPost,
-            secret: Some(Secret::new(secret.to_owned())),
+            secret: Some(sha256(secret.as_bytes())),
         }),
         (None, Some(id), None) => {
             Ok(Presented { client_id: Cow::Borrowed(id), method: AuthMethod::None, secret: None })
@@ -69,17 +69,23 @@ fn basic(header: &str) -> Result<Presented<'static>, OauthError> {
     }
     let bytes = zeroize::Zeroizing::new(STANDARD.decode(credentials.trim()).map_err(|_| malformed())?);
     let at = bytes.iter().position(|byte| *byte == b':').ok_or_else(malformed)?;
-    let decoded = |bytes| params::decode(bytes).map(Cow::into_owned).map_err(|_| malformed());
+    let decoded = |bytes| params::decode(bytes).map_err(|_| malformed());
+    let secret = decoded(&bytes[at + 1..])?;
+    let digest = sha256(secret.as_bytes());
+    if let Cow::Owned(secret) = secret {
+        drop(zeroize::Zeroizing::new(secret));
+    }
     Ok(Presented {
-        client_id: Cow::Owned(decoded(&bytes[..at])?),
+        client_id: Cow::Owned(decoded(&bytes[..at])?.into_owned()),
         method: AuthMethod::ClientSecretBasic,
-        secret: Some(Secret::new(decoded(&bytes[at + 1..])?)),
+        secret: Some(digest),
     })
 }
 
 /// Whether the client is who it says it is. One error for every cause; secrets in constant time.
 pub fn verify(presented: &Presented, client: Option<&Client>, now: UnixTime) -> Result<(), OauthError> {
-    let digest = sha256(presented.secret.as_ref().map_or("", |secret| secret.expose()).as_bytes());
+    // Without a secret there is none to match: a public client has no secrets, others need one.
+    let digest = presented.secret.unwrap_or(Digest([0; 32]));
     let known = client.is_some_and(|client| {
         // R31: a client uses its registered method and no other.
         client.enabled && client.auth_method == presented.method && {
@@ -99,10 +105,10 @@ mod tests {
     use super::*;
     use crate::protocol::ErrorCode;
 
-    fn read(header: Option<&str>, body: &str) -> Result<(String, AuthMethod, Option<String>), ErrorCode> {
+    fn read(header: Option<&str>, body: &str) -> Result<(String, AuthMethod, Option<Digest>), ErrorCode> {
         let form = Params::parse(body.as_bytes()).unwrap();
         presented(header, &form)
-            .map(|p| (p.client_id.to_string(), p.method, p.secret.map(|s| s.expose().clone())))
+            .map(|p| (p.client_id.to_string(), p.method, p.secret))
             .map_err(|error| error.code)
     }
 
@@ -113,13 +119,14 @@ mod tests {
     #[test]
     fn basic_credentials_are_percent_decoded() {
         let got = read(Some(&header("a%3Ab", "p%25+q")), "");
-        assert_eq!(got, Ok(("a:b".into(), AuthMethod::ClientSecretBasic, Some("p% q".into()))));
+        assert_eq!(got, Ok(("a:b".into(), AuthMethod::ClientSecretBasic, Some(sha256(b"p% q")))));
     }
 
     #[test]
     fn the_example_of_rfc_6749_is_read() {
         let got = read(Some("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"), "grant_type=x");
-        assert_eq!(got, Ok(("s6BhdRkqt3".into(), AuthMethod::ClientSecretBasic, Some("gX1fBat3bV".into()))));
+        let secret = Some(sha256(b"gX1fBat3bV"));
+        assert_eq!(got, Ok(("s6BhdRkqt3".into(), AuthMethod::ClientSecretBasic, secret)));
     }
 
     /// R33
@@ -150,7 +157,7 @@ mod tests {
 
     fn check(method: AuthMethod, secret: &str, client: Option<&Client>) -> bool {
         let presented =
-            Presented { client_id: "c".into(), method, secret: Some(Secret::new(secret.to_owned())) };
+            Presented { client_id: "c".into(), method, secret: Some(sha256(secret.as_bytes())) };
         verify(&presented, client, UnixTime(100)).is_ok()
     }
 

@@ -1,8 +1,9 @@
 //! RFC 7662 — token introspection: what is said, and to whom.
 
-use serde::Serialize;
-
-use super::access_token::{AccessClaims, Audience};
+use super::{
+    access_token::{AccessClaims, Audience, Subject},
+    json::Object,
+};
 use crate::model::*;
 
 /// The answer about one token (RFC 7662 §2.2).
@@ -63,22 +64,6 @@ pub fn refresh_facts(
     })
 }
 
-#[derive(Serialize)]
-struct Active<'a> {
-    active: bool,
-    scope: String,
-    client_id: &'a str,
-    token_type: &'static str,
-    exp: u64,
-    iat: u64,
-    sub: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<Audience>,
-    iss: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jti: Option<TokenId>,
-}
-
 impl Introspection {
     /// Whether the token is active.
     pub fn is_active(&self) -> bool {
@@ -87,35 +72,54 @@ impl Introspection {
 
     /// Appends the answer as JSON.
     pub fn write_json(&self, issuer: &str, out: &mut Vec<u8>) {
-        let active = match self {
-            // RFC 7662 §2.2: nothing else about an inactive token.
-            Self::Inactive => return out.extend_from_slice(b"{\"active\":false}"),
-            Self::Access(claims) => Active {
-                active: true,
-                scope: claims.scopes.to_string(),
-                client_id: &claims.client_id,
-                token_type: "Bearer",
-                exp: claims.expires_at.0,
-                iat: claims.issued_at.0,
-                sub: claims.subject(),
-                aud: Some(Audience::of(&claims.audience)),
-                iss: issuer,
-                jti: Some(claims.token),
-            },
-            Self::Refresh(facts) => Active {
-                active: true,
-                scope: facts.scopes.to_string(),
-                client_id: &facts.client_id,
-                token_type: "refresh_token",
-                exp: facts.expires_at.0,
-                iat: facts.issued_at.0,
-                sub: facts.user.to_string(),
-                aud: None,
-                iss: issuer,
-                jti: None,
-            },
-        };
-        serde_json::to_writer(out, &active).expect("plain strings and numbers become JSON");
+        match self {
+            Self::Inactive => out.extend_from_slice(INACTIVE),
+            Self::Access(claims) => claims.write_introspection(issuer, out),
+            Self::Refresh(facts) => facts.write_introspection(issuer, out),
+        }
+    }
+}
+
+/// RFC 7662 §2.2: nothing else about an inactive token.
+pub const INACTIVE: &[u8] = b"{\"active\":false}";
+
+impl AccessClaims {
+    /// Appends what is said about a living access token, as JSON.
+    pub fn write_introspection(&self, issuer: &str, out: &mut Vec<u8>) {
+        let mut said = Object::begin(out);
+        said.yes("active");
+        said.text("scope", self.scopes.as_str());
+        said.text("client_id", &self.client_id);
+        said.text("token_type", "Bearer");
+        said.number("exp", self.expires_at.0);
+        said.number("iat", self.issued_at.0);
+        match self.subject() {
+            Subject::User(user) => said.text("sub", user.0.encode(&mut [0; 36])),
+            Subject::Client(client_id) => said.text("sub", client_id),
+        }
+        match Audience::of(&self.audience) {
+            Audience::One(one) => said.text("aud", one),
+            Audience::Many(many) => said.texts("aud", many.iter().map(String::as_str)),
+        }
+        said.text("iss", issuer);
+        said.text("jti", self.token.0.encode(&mut [0; 36]));
+        said.end();
+    }
+}
+
+impl RefreshFacts {
+    /// Appends what is said about a living refresh token, as JSON.
+    pub fn write_introspection(&self, issuer: &str, out: &mut Vec<u8>) {
+        let mut said = Object::begin(out);
+        said.yes("active");
+        said.text("scope", self.scopes.as_str());
+        said.text("client_id", &self.client_id);
+        said.text("token_type", "refresh_token");
+        said.number("exp", self.expires_at.0);
+        said.number("iat", self.issued_at.0);
+        said.text("sub", self.user.0.encode(&mut [0; 36]));
+        said.text("iss", issuer);
+        said.end();
     }
 }
 

@@ -1,10 +1,9 @@
 //! RFC 6749 §3.2 — the token endpoint: the steps all grants share, and its answer.
 
-use serde::Serialize;
-
 use super::{
     ErrorCode, OauthError, Params,
     grants::{self, Grant},
+    json::Object,
 };
 use crate::model::{Client, Scopes};
 
@@ -37,23 +36,41 @@ pub fn scope(form: &Params) -> Result<Option<Scopes>, OauthError> {
 }
 
 /// The successful answer (RFC 6749 §5.1).
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct TokenResponse<'a> {
-    /// The access token.
+    /// The access token; its `token_type` is always Bearer (RFC 6750).
     pub access_token: &'a str,
-    /// RFC 6750.
-    pub token_type: &'static str,
     /// Seconds from now.
     pub expires_in: u64,
     /// The next refresh token.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<&'a str>,
     /// OpenID Connect Core §3.1.3.3.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub id_token: Option<&'a str>,
-    /// The scope granted, always said (RFC 6749 §5.1 requires it when it differs from the request).
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub scope: String,
+    /// The scope granted, said unless it is empty (RFC 6749 §5.1 requires it when it differs from the
+    /// request).
+    pub scope: &'a str,
+}
+
+impl TokenResponse<'_> {
+    /// As JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        const NAMES: usize = 128;
+        let tokens = [Some(self.access_token), self.refresh_token, self.id_token].into_iter().flatten();
+        let size = NAMES + self.scope.len() + tokens.map(str::len).sum::<usize>();
+        let mut out = Vec::with_capacity(size);
+        let mut said = Object::begin(&mut out);
+        said.text("access_token", self.access_token);
+        said.text("token_type", "Bearer");
+        said.number("expires_in", self.expires_in);
+        for (name, token) in [("refresh_token", self.refresh_token), ("id_token", self.id_token)] {
+            token.into_iter().for_each(|token| said.text(name, token));
+        }
+        if !self.scope.is_empty() {
+            said.text("scope", self.scope);
+        }
+        said.end();
+        out
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +89,19 @@ mod tests {
         assert_eq!(ask("grant_type=password"), Some(ErrorCode::UnsupportedGrantType));
         assert_eq!(ask("grant_type="), Some(ErrorCode::InvalidRequest));
         assert_eq!(ask("grant_type=client_credentials"), None);
+    }
+
+    #[test]
+    fn an_answer_says_what_was_issued_and_nothing_else() {
+        let least =
+            TokenResponse { access_token: "a", expires_in: 900, refresh_token: None, id_token: None, scope: "" };
+        assert_eq!(least.to_json(), br#"{"access_token":"a","token_type":"Bearer","expires_in":900}"#);
+        let all = TokenResponse { refresh_token: Some("r"), id_token: Some("i.d.t"), scope: "x y", ..least };
+        let expected = serde_json::json!({
+            "access_token": "a", "token_type": "Bearer", "expires_in": 900, "refresh_token": "r",
+            "id_token": "i.d.t", "scope": "x y",
+        });
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&all.to_json()).unwrap(), expected);
     }
 
     /// R31

@@ -1,6 +1,10 @@
 //! RFC 7662 — introspection: authenticate the caller, open the token, ask the revocation index.
 
-use super::{Provider, ProviderError, opened::revocable};
+use super::{
+    Provider, ProviderError,
+    batch::{Batch, Seen},
+    opened::{Opening, revocable, stands},
+};
 use crate::{
     crypto::opaque::Opaque,
     model::{Client, UnixTime},
@@ -40,46 +44,38 @@ impl Provider {
         Ok(answer)
     }
 
-    /// The answers about many tokens, in order, under one client authentication.
+    /// The answers about many tokens, in order, under one client authentication, as JSON.
     pub async fn introspect_batch(
         &self,
         authorization: Option<&str>,
         credentials: &Params<'_>,
         tokens: &[&str],
-    ) -> Result<Vec<Introspection>, ProviderError> {
+    ) -> Result<Vec<u8>, ProviderError> {
         let now = self.clock.now();
         let caller = self.authenticate_confidential(authorization, credentials, now).await?;
         if tokens.len() > MAX_BATCH {
             return Err(OauthError::invalid_request("A batch has at most 1000 tokens.").into());
         }
-        let mut answers = Vec::with_capacity(tokens.len());
-        let mut opened = Vec::new();
+        let issuer = &self.policy.issuer;
+        let (mut batch, mut opening, mut seen) = (Batch::of(tokens.len()), Opening::default(), Seen::default());
         for token in tokens {
-            match self.open_access(token, now) {
-                Some(claims) if self.may_see(&claims, &caller).await? => {
-                    opened.push((answers.len(), revocable(&claims)));
-                    answers.push(Introspection::Access(Box::new(claims)));
+            if let Some(claims) = self.open_access_into(token, now, &mut opening) {
+                if self.may_see(claims, &caller, &mut seen).await? {
+                    batch.add(revocable(claims), |out| claims.write_introspection(issuer, out));
+                } else {
+                    batch.add_inactive();
                 }
-                Some(_) => answers.push(Introspection::Inactive),
-                None => match self.refresh_facts(token, &caller, now).await? {
-                    Some((facts, what)) => {
-                        opened.push((answers.len(), what));
-                        answers.push(Introspection::Refresh(facts));
-                    }
-                    None => answers.push(Introspection::Inactive),
-                },
+            } else if let Some((facts, what)) = self.refresh_facts(token, &caller, now).await? {
+                batch.add(what, |out| facts.write_introspection(issuer, out));
+            } else {
+                batch.add_inactive();
             }
         }
         // One freshness check for all, after everything was loaded.
-        let asked: Vec<_> = opened.iter().map(|(_, what)| *what).collect();
-        let revoked = self.revocations.are_revoked(&asked, caller.strict).await?;
-        for ((at, _), revoked) in opened.iter().zip(revoked) {
-            if revoked {
-                answers[*at] = Introspection::Inactive;
-            }
-        }
-        answers.iter().for_each(|answer| self.metrics.introspection(answer.is_active()));
-        Ok(answers)
+        let revoked = self.revocations.are_revoked(batch.asked(), caller.strict).await?;
+        let (body, active) = batch.finish(&revoked);
+        self.metrics.introspections(active, tokens.len() - active);
+        Ok(body)
     }
 
     async fn access_answer(
@@ -88,7 +84,7 @@ impl Provider {
         caller: &Client,
         strict: bool,
     ) -> Result<Introspection, ProviderError> {
-        if !self.may_see(&claims, caller).await?
+        if !self.may_see(&claims, caller, &mut Seen::default()).await?
             || self.revocations.is_revoked(&revocable(&claims), strict).await?
         {
             return Ok(Introspection::Inactive);
@@ -96,23 +92,44 @@ impl Provider {
         Ok(Introspection::Access(Box::new(claims)))
     }
 
-    /// Whether the token is of a client that stands, and the caller may see it.
-    async fn may_see(&self, claims: &AccessClaims, caller: &Client) -> Result<bool, ProviderError> {
+    /// Whether the token is of a client that stands, and the caller may see it. What was looked up for it is
+    /// `seen` for the next one.
+    async fn may_see(
+        &self,
+        claims: &AccessClaims,
+        caller: &Client,
+        seen: &mut Seen,
+    ) -> Result<bool, ProviderError> {
         // The caller was just loaded; what is its own needs no second look.
         if claims.client == caller.key {
             return Ok(true);
         }
-        if !self.client_stands(claims).await? {
+        let epoch = match seen.client(claims.client) {
+            Some(epoch) => epoch,
+            None => {
+                let client = self.store.client_by_key(claims.client).await?;
+                seen.add_client(claims.client, client.map(|client| client.epoch))
+            }
+        };
+        if !stands(claims, epoch) {
             return Ok(false);
         }
         if visible(claims, caller, &[]) {
             return Ok(true);
         }
-        let mut owners = Vec::new();
         for uri in &claims.audience {
-            owners.extend(self.store.resource(uri).await?.and_then(|resource| resource.owner));
+            let owner = match seen.owner(uri) {
+                Some(owner) => owner,
+                None => {
+                    let resource = self.store.resource(uri).await?;
+                    seen.add_owner(uri, resource.and_then(|resource| resource.owner))
+                }
+            };
+            if visible(claims, caller, owner.as_slice()) {
+                return Ok(true);
+            }
         }
-        Ok(visible(claims, caller, &owners))
+        Ok(false)
     }
 
     /// What is said about a refresh token that stands, and what the revocation index must be asked

@@ -34,14 +34,12 @@ impl Provider {
         };
         let response = TokenResponse {
             access_token: &access_token,
-            token_type: "Bearer",
             expires_in: claims.expires_at.since(facts.now),
             refresh_token: refresh.as_ref().map(|(text, _)| text.expose().as_str()),
             id_token: id_token.as_deref(),
-            scope: issue.scopes.to_string(),
+            scope: issue.scopes.as_str(),
         };
-        let body = serde_json::to_vec(&response).expect("plain strings and numbers become JSON");
-        Ok(Minted { body, refresh: refresh.map(|(_, row)| row) })
+        Ok(Minted { body: response.to_json(), refresh: refresh.map(|(_, row)| row) })
     }
 
     fn access_claims(&self, facts: &Facts, issue: &Issue) -> AccessClaims {

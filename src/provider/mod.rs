@@ -3,6 +3,7 @@
 mod account;
 pub mod admin;
 mod authorize;
+mod batch;
 mod browser;
 mod client_auth;
 mod consent;

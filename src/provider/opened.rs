@@ -1,5 +1,7 @@
 //! Opening what is presented as an access token: sealed or JWT.
 
+use zeroize::Zeroizing;
+
 use super::{Provider, ProviderError};
 use crate::{
     crypto::sign::{self, JwsError},
@@ -12,18 +14,40 @@ use crate::{
 /// The longest token that is looked at, and that is issued, in bytes.
 pub(super) const MAX_TOKEN: usize = 4096;
 
+/// What is needed to open a token; who opens many uses it again.
+#[derive(Default)]
+pub(super) struct Opening {
+    bytes: Zeroizing<Vec<u8>>,
+    claims: AccessClaims,
+}
+
 impl Provider {
     /// The claims of a genuine access token inside its times; `None` for everything else. Whether
     /// it was revoked is not asked here.
     pub(crate) fn open_access(&self, token: &str, now: UnixTime) -> Option<AccessClaims> {
+        let mut opening = Opening::default();
+        self.open_access_into(token, now, &mut opening)?;
+        Some(opening.claims)
+    }
+
+    /// The same in memory that is there.
+    pub(super) fn open_access_into<'o>(
+        &self,
+        token: &str,
+        now: UnixTime,
+        opening: &'o mut Opening,
+    ) -> Option<&'o AccessClaims> {
+        let Opening { bytes, claims } = opening;
         if token.len() > MAX_TOKEN {
             return None;
         }
-        let claims = match self.sealer.open_token(token) {
-            Some(bytes) => AccessClaims::decode(&bytes)?,
-            None if token.contains('.') => self.open_jwt(token)?,
-            None => return None,
-        };
+        if self.sealer.open_token_into(token, bytes).is_some() {
+            claims.read(bytes)?;
+        } else if token.contains('.') {
+            *claims = self.open_jwt(token)?;
+        } else {
+            return None;
+        }
         claims.is_current(now).then_some(claims)
     }
 
@@ -46,8 +70,13 @@ impl Provider {
     /// not, and then nothing else says that the token is dead (I1).
     pub(crate) async fn client_stands(&self, claims: &AccessClaims) -> Result<bool, ProviderError> {
         let client = self.store.client_by_key(claims.client).await?;
-        Ok(client.is_some_and(|client| client.epoch <= claims.client_epoch))
+        Ok(stands(claims, client.map(|client| client.epoch)))
     }
+}
+
+/// The same, of a client that was looked up: `None` if there is none.
+pub(super) fn stands(claims: &AccessClaims, epoch: Option<u32>) -> bool {
+    epoch.is_some_and(|epoch| epoch <= claims.client_epoch)
 }
 
 /// How a rejected JWT is counted, and whether it looks like an attack.

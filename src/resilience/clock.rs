@@ -1,6 +1,9 @@
 //! The process's clocks: the time of day, which never goes back, and time since boot, which never stops.
 
 use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -27,6 +30,52 @@ impl Reading {
     pub fn lead(&self) -> i64 {
         millis(self.wall).cast_signed() - millis(self.boot).cast_signed()
     }
+}
+
+thread_local! {
+    static MOMENT: Cell<Option<Moment>> = const { Cell::new(None) };
+}
+
+/// What the machine's clocks showed when they were first asked since some work went on.
+#[derive(Clone, Copy, Default)]
+struct Moment {
+    boot: Option<Duration>,
+    wall: Option<Duration>,
+}
+
+/// Does some work for which no time passes until it waits: however often it asks, each of the machine's
+/// clocks is read once. Work that waited reads them anew, so that nothing is judged by an old reading.
+pub async fn in_moments<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let _moment = Passing::begin();
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Ends the moment, also when the work panics.
+struct Passing;
+
+impl Passing {
+    fn begin() -> Self {
+        MOMENT.set(Some(Moment::default()));
+        Self
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        MOMENT.set(None);
+    }
+}
+
+/// The reading of this moment, if there is one; else a new one.
+fn once(place: fn(&mut Moment) -> &mut Option<Duration>, read: fn() -> Duration) -> Duration {
+    let Some(mut moment) = MOMENT.get() else { return read() };
+    let reading = *place(&mut moment).get_or_insert_with(read);
+    MOMENT.set(Some(moment));
+    reading
 }
 
 /// The clocks of one process. Clones are the same clock.
@@ -82,10 +131,7 @@ impl Clock {
     /// Time since boot, time asleep included: what freshness and expiry in memory are counted on.
     pub fn boot(&self) -> Duration {
         match &self.0.source {
-            Source::System => {
-                let time = clock_gettime(ClockId::Boottime);
-                Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-            }
+            Source::System => once(|moment| &mut moment.boot, boot_time),
             Source::Manual { boot, .. } => Duration::from_millis(boot.load(Ordering::SeqCst)),
         }
     }
@@ -97,9 +143,7 @@ impl Clock {
 
     fn wall(&self) -> Duration {
         match &self.0.source {
-            // Before 1970 reads as 1970: that clock is wrong, and nothing may panic over it.
-            #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
-            Source::System => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Source::System => once(|moment| &mut moment.wall, wall_time),
             Source::Manual { wall, .. } => Duration::from_millis(wall.load(Ordering::SeqCst)),
         }
     }
@@ -129,6 +173,17 @@ impl Clock {
     }
 }
 
+fn boot_time() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Before 1970 reads as 1970: that clock is wrong, and nothing may panic over it.
+#[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+fn wall_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -155,6 +210,26 @@ mod tests {
         assert_eq!(clock.read().lead(), lead);
         clock.set_wall(UnixTime(1_065));
         assert_eq!(clock.read().lead(), lead + 5_000);
+    }
+
+    #[tokio::test]
+    async fn no_time_passes_until_work_waits() {
+        let clock = Clock::system();
+        let later = |first: Reading| {
+            // The boot clock counts nanoseconds.
+            while boot_time() <= first.boot {}
+            clock.read()
+        };
+        let (same, after_a_wait) = in_moments(async {
+            let first = clock.read();
+            let same = first == later(first);
+            tokio::task::yield_now().await;
+            (same, clock.read() != first)
+        })
+        .await;
+        assert!(same && after_a_wait);
+        let first = clock.read();
+        assert_ne!(later(first), first, "the moment is over");
     }
 
     #[test]

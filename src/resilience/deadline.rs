@@ -17,8 +17,23 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 tokio::task_local! {
-    /// `None` while it is suspended.
-    static UNTIL: Cell<Option<Instant>>;
+    static DEADLINE: Cell<Deadline>;
+}
+
+#[derive(Clone, Copy)]
+struct Deadline {
+    end: End,
+    suspended: bool,
+}
+
+/// The clock is first read when somebody has to wait, or asks: a request that is answered from memory
+/// never does either.
+#[derive(Clone, Copy)]
+enum End {
+    /// All of the time is left.
+    After(Duration),
+    /// It has begun to run.
+    At(Instant),
 }
 
 /// The time was up.
@@ -26,10 +41,11 @@ tokio::task_local! {
 #[error("the time for this request is up")]
 pub struct Expired;
 
-/// Does some work within a time of its own. When that is up the work is dropped where it stands; who
-/// looked at the deadline in time has already given up more politely.
+/// Does some work within a time of its own, which runs from the first wait. When it is up the work is
+/// dropped where it stands; who looked at the deadline in time has already given up more politely.
 pub async fn enforce<T>(time: Duration, work: impl Future<Output = T>) -> Result<T, Expired> {
-    UNTIL.scope(Cell::new(Some(after(time))), enforced(work)).await
+    let deadline = Deadline { end: End::After(time), suspended: false };
+    DEADLINE.scope(Cell::new(deadline), enforced(work)).await
 }
 
 async fn enforced<T>(work: impl Future<Output = T>) -> Result<T, Expired> {
@@ -52,16 +68,30 @@ async fn enforced<T>(work: impl Future<Output = T>) -> Result<T, Expired> {
 /// Does some work that the deadline, if there is one, does not count: what a client takes to send its body
 /// is not our time. The work needs a limit of its own.
 pub async fn suspended<T>(work: impl Future<Output = T>) -> T {
-    let Ok(Some(until)) = UNTIL.try_with(Cell::take) else { return work.await };
-    let begun = Instant::now();
+    let Ok(Deadline { end, suspended: false }) = DEADLINE.try_with(Cell::get) else { return work.await };
+    let begun = matches!(end, End::At(_)).then(Instant::now);
+    let set = |end, suspended| DEADLINE.with(|held| held.set(Deadline { end, suspended }));
+    set(end, true);
     let done = work.await;
-    UNTIL.with(|held| held.set(Some(until + begun.elapsed())));
+    let end = match (end, begun) {
+        (End::At(until), Some(begun)) => End::At(until + begun.elapsed()),
+        (end, _) => end,
+    };
+    set(end, false);
     done
 }
 
 /// The deadline of this task, if it has one that counts now.
 fn until() -> Option<Instant> {
-    UNTIL.try_with(Cell::get).ok().flatten()
+    let Ok(Deadline { end, suspended: false }) = DEADLINE.try_with(Cell::get) else { return None };
+    Some(match end {
+        End::At(until) => until,
+        End::After(time) => {
+            let until = after(time);
+            DEADLINE.with(|held| held.set(Deadline { end: End::At(until), suspended: false }));
+            until
+        }
+    })
 }
 
 /// What is left until the deadline of this task; `None` if it has none.

@@ -11,6 +11,6 @@ mod retry;
 
 pub use breaker::{Breaker, BreakerFigures, BreakerOptions, BreakerState, Permit, Refused};
 pub use bulkhead::{Bulkhead, BulkheadOptions, Full, Place};
-pub use clock::{Clock, Reading};
+pub use clock::{Clock, Reading, in_moments};
 pub use lane::{Lane, LaneError, LaneSize};
 pub use retry::{Retry, RetryOptions};

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 
-use super::cors;
+use super::{cors, private_json};
 use crate::http::{
     Shared,
     error::Failure,
@@ -17,8 +17,5 @@ pub async fn post(shared: Data<Shared>, req: HttpRequest, form: Form) -> HttpRes
 
 async fn answer(shared: &Shared, req: &HttpRequest, form: &Form) -> Result<HttpResponse, Failure> {
     let answer = shared.provider.token(authorization(req)?, &form.params()?).await?;
-    Ok(HttpResponse::Ok()
-        .insert_header(("content-type", "application/json"))
-        .insert_header(("cache-control", "no-store")) // RFC 6749 §5.1
-        .body(answer.body))
+    Ok(private_json(answer.body)) // RFC 6749 §5.1
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header::CONTENT_TYPE, web::Data};
 
-use super::cors;
+use super::{cors, private_json};
 use crate::{
     http::{
         Shared,
@@ -47,7 +47,7 @@ async fn reply(shared: &Shared, req: &HttpRequest, form: &Params<'_>) -> HttpRes
         .provider
         .userinfo(token)
         .await
-        .map(|claims| HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(claims));
+        .map(|claims| private_json(serde_json::to_vec(&claims).expect("a map of JSON values becomes JSON")));
     let allowed = cors::token_allows(shared, req, token).await;
     cors::reply(outcome.map_err(|error| challenged(shared, error.into())), allowed)
 }
