@@ -11,6 +11,10 @@ test *ARGS:
 demo *ARGS:
     cargo run --release -- demo {{ARGS}}
 
+# Load on a running server; see docs/load-testing.md. `just load token --clients 64`
+load *ARGS:
+    cargo run --release --package load_test -- {{ARGS}}
+
 # The architecture's rules only
 tidy:
     cargo test --locked --test tidy
