@@ -56,7 +56,9 @@ impl Sample {
         let fine: u64 =
             self.threads.iter().map(|(id, now)| now - earlier.threads.get(id).unwrap_or(&0)).sum();
         let coarse = (user + kernel) as f64 * TICK;
-        let cpu_seconds = if ended || fine == 0 { coarse } else { fine as f64 / 1e9 };
+        let fine = fine as f64 / 1e9;
+        // What an ended thread used is in the ticks only.
+        let cpu_seconds = if ended || fine == 0.0 { coarse.max(fine) } else { fine };
         let kernel_share = if user + kernel == 0 { 0.0 } else { kernel as f64 / (user + kernel) as f64 };
         Used { cpu_seconds, kernel_share, resident_bytes: self.resident }
     }

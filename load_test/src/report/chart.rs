@@ -132,6 +132,6 @@ mod tests {
         let points = vec![(0.0, 0.0), (10.0, 10.0), (99.0, -5.0)];
         let drawn = draw("a < b", &axis(), &axis(), &[Line { name: "one & two", class: "server", points }]);
         assert!(drawn.contains("a &lt; b") && drawn.contains("one &amp; two"));
-        assert!(drawn.contains("points=\"64.0,240.0 631.2,70.4 744.0,240.0\""), "{drawn}");
+        assert!(drawn.contains("points=\"64.0,240.0 744.0,28.0 744.0,240.0\""), "{drawn}");
     }
 }

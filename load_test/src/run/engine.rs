@@ -3,22 +3,18 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    os::fd::{AsRawFd, OwnedFd},
     sync::Barrier,
     time::{Duration, Instant},
 };
 
 use mio::{Events, Interest, Poll, Token, event::Event, unix::SourceFd};
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
-};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     client::{Client, State},
-    pace::{Pace, Share},
+    pace::{Arrivals, Pace, Share},
     progress::Live,
-    script::{Script, Step},
+    script::Step,
     tally::{Fault, Tally},
 };
 use crate::{failure::Failure, wire::response::Answer, workload::Workload};
@@ -51,7 +47,6 @@ struct Engine<'a> {
     job: &'a Job<'a>,
     share: Share,
     poll: Poll,
-    timer: OwnedFd,
     clients: Vec<Client>,
     tally: Tally,
     begin: Instant,
@@ -61,25 +56,26 @@ struct Engine<'a> {
     active: usize,
     /// Clients that lost their connection.
     resting: VecDeque<(Instant, usize)>,
-    /// With a fixed rate: clients that are free, and the number of the next arrival.
+    /// With a fixed rate: clients that are free, and what is to come.
     free: VecDeque<usize>,
-    arrival: u64,
-    timer_set_for: u64,
+    arrivals: Arrivals,
 }
 
-/// Runs one thread's clients through a round.
-pub fn run(job: &Job<'_>, share: Share, clients: Vec<Client>) -> Result<(Tally, Vec<Script>), Failure> {
+/// Runs one thread's clients through a round. They are given back with their connections, so that the
+/// server is looked at before it has to close them.
+pub fn run(job: &Job<'_>, share: Share, clients: Vec<Client>) -> Result<(Tally, Vec<Client>), Failure> {
     let engine = Engine::new(job, share, clients);
     // The others wait at the barrier, whatever happened here.
     job.start.wait();
     let mut engine = engine.map_err(|error| Failure::io("set up the event loop", error))?;
     engine.now = Instant::now();
     engine.begin = engine.now;
+    engine.arrivals.begin(engine.now);
     let before = thread_time();
     engine.go_on().map_err(|error| Failure::io("wait for events", error))?;
     let wall = engine.begin.elapsed().as_secs_f64();
     engine.tally.busiest = (thread_time() - before) / wall.max(1e-9);
-    Ok((engine.tally, engine.clients.into_iter().map(|client| client.script).collect()))
+    Ok((engine.tally, engine.clients))
 }
 
 fn thread_time() -> f64 {
@@ -93,15 +89,14 @@ impl<'a> Engine<'a> {
         for (at, client) in clients.iter_mut().enumerate() {
             client.register(poll.registry(), Token(at))?;
         }
-        let timer =
-            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+        let arrivals = Arrivals::new(&job.pace, share, job.duration)?;
+        poll.registry().register(&mut SourceFd(&arrivals.timer()), TIMER, Interest::READABLE)?;
         let now = Instant::now();
         Ok(Self {
             job,
             share,
             poll,
-            timer,
+            arrivals,
             free: (0..clients.len()).collect(),
             clients,
             tally: Tally::new(job.workload.ops.len(), job.duration),
@@ -110,8 +105,6 @@ impl<'a> Engine<'a> {
             in_flight: 0,
             active: 0,
             resting: VecDeque::new(),
-            arrival: 0,
-            timer_set_for: u64::MAX,
         })
     }
 
@@ -137,7 +130,7 @@ impl<'a> Engine<'a> {
                 self.sweep();
             }
         }
-        self.count_unsent();
+        self.tally.unsent(self.arrivals.missed());
         Ok(())
     }
 
@@ -173,41 +166,16 @@ impl<'a> Engine<'a> {
                 Ok(())
             }
             Pace::Open { .. } => {
-                while let (Some(due), Some(client)) = (self.due(), self.free.front().copied()) {
-                    self.free.pop_front();
-                    self.arrival += 1;
+                while let Some(client) = self.free.pop_front() {
+                    let Some(due) = self.arrivals.due(self.now) else {
+                        self.free.push_front(client);
+                        break;
+                    };
                     self.begin(client, due);
                 }
-                self.set_timer()
+                self.arrivals.set_timer(self.now)
             }
         }
-    }
-
-    /// The moment of the next arrival.
-    fn next_arrival(&self) -> Option<Instant> {
-        let Pace::Open { rate } = self.job.pace else { return None };
-        let at = self.share.arrival(self.arrival, rate);
-        (at < self.job.duration).then_some(self.begin + at)
-    }
-
-    /// The moment of the next arrival, if it has come.
-    fn due(&self) -> Option<Instant> {
-        self.next_arrival().filter(|at| *at <= self.now)
-    }
-
-    /// epoll counts in milliseconds; arrivals need better.
-    fn set_timer(&mut self) -> std::io::Result<()> {
-        let Some(wait) = self.next_arrival().and_then(|at| at.checked_duration_since(self.now)) else {
-            return Ok(());
-        };
-        if self.timer_set_for != self.arrival {
-            self.timer_set_for = self.arrival;
-            let it_value =
-                Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()).max(1) };
-            let once = Itimerspec { it_interval: Timespec::default(), it_value };
-            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
-        }
-        Ok(())
     }
 
     /// A client begins a flow.
@@ -303,11 +271,8 @@ impl<'a> Engine<'a> {
         match self.job.pace {
             Pace::Closed { .. } if at < self.active => self.begin(at, self.now),
             Pace::Closed { .. } => self.clients[at].disconnect(),
-            Pace::Open { .. } => match self.due() {
-                Some(due) => {
-                    self.arrival += 1;
-                    self.begin(at, due);
-                }
+            Pace::Open { .. } => match self.arrivals.due(self.now) {
+                Some(due) => self.begin(at, due),
                 None => self.free.push_back(at),
             },
         }
@@ -320,15 +285,5 @@ impl<'a> Engine<'a> {
                 self.lost(at, Fault::Timeout);
             }
         }
-    }
-
-    fn count_unsent(&mut self) {
-        let end = self.begin + self.job.duration;
-        let mut waited = Vec::new();
-        while let Some(at) = self.next_arrival() {
-            waited.push(end - at);
-            self.arrival += 1;
-        }
-        self.tally.unsent(waited.into_iter());
     }
 }

@@ -95,9 +95,9 @@ impl Side {
         let server = sample()?.zip(before).map(|(after, before)| after.since(&before));
         let mut tally = Tally::new(workload.ops.len(), shape.duration);
         for end in ends {
-            let (part, scripts) = end?;
+            let (part, clients) = end?;
             tally.add(&part);
-            self.scripts.extend(scripts);
+            self.scripts.extend(clients.into_iter().map(|client| client.script));
         }
         Ok(Round { tally, server, own_cpu })
     }
