@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use stand_in::{StandIn, Trouble};
+use stand_in::{StandIn, Trouble, When};
 
 /// A file of one test, removed with it.
 struct File(PathBuf);
@@ -142,7 +142,7 @@ fn what_an_overloaded_server_never_got_is_an_error_and_a_latency() {
 
 #[test]
 fn troubles_are_told_apart() {
-    let cases: [(&str, fn(&str, usize) -> Option<Trouble>); 6] = [
+    let cases: [(&str, When); 6] = [
         ("status 503", |_, number| (number > 10 && number % 3 == 0).then_some(Trouble::Status(503))),
         ("wrong answer", |path, number| {
             (number > 10 && path.ends_with("introspect")).then_some(Trouble::WrongAnswer)

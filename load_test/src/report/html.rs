@@ -125,7 +125,7 @@ fn latency_chart(sides: &[&Side]) -> String {
     let right = all().map(|(percentile, _)| nines(*percentile)).fold(1.0, f64::max);
     let places = [
         (0.0, "0"),
-        (0.30103, "50"),
+        (std::f64::consts::LOG10_2, "50"),
         (1.0, "90"),
         (2.0, "99"),
         (3.0, "99.9"),

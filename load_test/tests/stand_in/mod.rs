@@ -26,7 +26,7 @@ pub enum Trouble {
 }
 
 /// When: from the path and how many requests there were before.
-type When = fn(&str, usize) -> Option<Trouble>;
+pub type When = fn(&str, usize) -> Option<Trouble>;
 
 #[derive(Default)]
 struct State {
