@@ -3,11 +3,17 @@
 use std::{
     fs,
     net::{SocketAddr, ToSocketAddrs},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 use crate::{args::TargetArgs, failure::Failure, wire::request::basic};
+
+/// A demo needs less, to begin.
+const DEMO_BEGINS: Duration = Duration::from_secs(20);
 
 /// Whom to ask, and as whom.
 #[derive(Clone, Debug)]
@@ -49,7 +55,7 @@ impl Target {
                 said.map_err(|error| Failure::Usage(format!("--password-env {name}: {error}; set it")))?;
         }
         if let Some(path) = args.demo.clone() {
-            let text = fs::read_to_string(&path).map_err(|error| Failure::io("read --demo", error))?;
+            let text = read_demo(&path).map_err(|error| Failure::io("read --demo", error))?;
             take_demo(&mut args, &text).ok_or_else(|| {
                 let path = path.display();
                 Failure::Usage(format!(
@@ -80,6 +86,21 @@ impl Target {
             person: (args.user, args.password),
             pid: args.pid,
         })
+    }
+}
+
+/// A demo that was started a moment ago has not said anything yet; a shell makes its file at once.
+fn read_demo(path: &Path) -> std::io::Result<String> {
+    let begin = Instant::now();
+    loop {
+        let text = fs::read_to_string(path)?;
+        if text.ends_with('\n') || !text.is_empty() && begin.elapsed() > DEMO_BEGINS {
+            return Ok(text);
+        }
+        if begin.elapsed() > DEMO_BEGINS {
+            return Err(std::io::Error::other("it stays empty; does the demo run?"));
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -169,7 +190,8 @@ mod tests {
     fn the_facts_of_a_demo_replace_the_options() {
         let facts = r#"{"issuer":"http://127.0.0.1:9","clients":{"service":{"client_id":"s","client_secret":"t"},
             "web":{"client_id":"w","client_secret":"v","redirect_uri":"http://r"}},
-            "user":{"username":"u","password":"p"}}"#;
+            "user":{"username":"u","password":"p"}}
+"#;
         let path = std::env::temp_dir().join(format!("load-test-demo-{}", std::process::id()));
         fs::write(&path, facts).expect("written");
         let name = path.to_str().expect("UTF-8");
@@ -177,7 +199,7 @@ mod tests {
         assert_eq!((read.host.as_str(), read.address.port()), ("127.0.0.1:9", 9));
         assert_eq!((read.service, read.web.authorization), (basic("s", "t"), basic("w", "v")));
         assert_eq!((read.web.redirect_uri.as_str(), read.person), ("http://r", ("u".into(), "p".into())));
-        fs::write(&path, "{}").expect("written");
+        fs::write(&path, "{}\n").expect("written");
         assert!(target(&["--demo", name]).expect_err("refused").to_string().contains("demo --json"));
         fs::remove_file(&path).expect("removed");
     }

@@ -147,21 +147,24 @@ fn latency_chart(sides: &[&Side]) -> String {
 
 fn rate_chart(sides: &[&Side]) -> String {
     let all = || sides.iter().flat_map(|side| &side.seconds);
-    let most = all().map(|second| second.requests.max(second.errors)).max().unwrap_or(0);
+    let most =
+        all().map(|second| second.rates()).fold(0.0, |most, (right, wrong)| right.max(wrong).max(most));
     let length = sides.iter().map(|side| side.seconds.len()).max().unwrap_or(0);
-    let x = linear("seconds", length.saturating_sub(1) as f64, |value| format!("{value}"));
-    let y = linear("per second", most as f64, text::number);
-    let series = |side: &Side, value: fn(&super::Second) -> u64| -> Vec<(f64, f64)> {
-        side.seconds.iter().enumerate().map(|(at, second)| (at as f64, value(second) as f64)).collect()
+    let x = linear("seconds", length.max(4) as f64, text::number);
+    let y = linear("per second", most, text::number);
+    let series = |side: &Side, value: fn(&super::Second) -> f64| -> Vec<(f64, f64)> {
+        // Each second is a step: one point alone would draw nothing.
+        let steps = side.seconds.iter().enumerate().map(|(at, second)| (at as f64, value(second)));
+        steps.flat_map(|(at, value)| [(at, value), (at + 1.0, value)]).collect()
     };
     let mut lines: Vec<Line<'_>> = Vec::new();
     for (at, side) in sides.iter().enumerate() {
         lines.push(Line {
             name: &side.name,
             class: class(at),
-            points: series(side, |second| second.requests),
+            points: series(side, |second| second.rates().0),
         });
     }
-    lines.push(Line { name: "errors", class: "errors", points: series(sides[0], |second| second.errors) });
+    lines.push(Line { name: "errors", class: "errors", points: series(sides[0], |second| second.rates().1) });
     draw("Rate and errors over time", &x, &y, &lines)
 }

@@ -48,9 +48,10 @@ pub struct Kind {
     pub latency_us: Latency,
 }
 
-/// One second.
+/// One second, or what was left of a round for its last.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Second {
+    pub length: f64,
     pub requests: u64,
     pub errors: u64,
     pub longest_us: f64,
@@ -113,11 +114,7 @@ impl Side {
         rounds[1..].iter().for_each(|round| total.add(&round.tally));
         let names = shape.names.iter().zip(&total.ops).zip(&total.in_time);
         let kinds = names.map(|((name, histogram), requests)| Kind::of(name, histogram, *requests));
-        let seconds = rounds.iter().flat_map(|round| &round.tally.seconds).map(|second| Second {
-            requests: second.requests,
-            errors: second.errors,
-            longest_us: second.longest as f64 / 1e3,
-        });
+        let seconds = rounds.iter().flat_map(|round| Second::all(&round.tally, shape.seconds));
         Self {
             name: name.into(),
             median: Figures::median(&figures),
@@ -129,6 +126,22 @@ impl Side {
             distribution: distribution(&total.all()),
             rounds: figures,
         }
+    }
+}
+
+impl Second {
+    fn all(tally: &Tally, round: f64) -> impl Iterator<Item = Self> {
+        tally.seconds.iter().enumerate().map(move |(at, second)| Self {
+            length: (round - at as f64).min(1.0),
+            requests: second.requests,
+            errors: second.errors,
+            longest_us: second.longest as f64 / 1e3,
+        })
+    }
+
+    /// Requests and errors per second.
+    pub fn rates(&self) -> (f64, f64) {
+        (self.requests as f64 / self.length, self.errors as f64 / self.length)
     }
 }
 
@@ -301,6 +314,15 @@ mod tests {
         assert!(bottleneck(&side(4.0, None, 0.9)).is_empty());
         assert!(bottleneck(&side(7.0, Some(6.0), 0.9))[0].contains("only 6.0 µs"));
         assert!(bottleneck(&side(4.0, Some(6.0), 0.96))[0].contains("96 % busy"));
+    }
+
+    #[test]
+    fn the_last_second_of_a_round_may_be_a_short_one() {
+        let mut tally = Tally::new(1, std::time::Duration::from_millis(1_500));
+        let ms = std::time::Duration::from_millis;
+        [100, 200, 1_100, 1_400].into_iter().for_each(|at| tally.right(0, ms(1), ms(at)));
+        let rates: Vec<_> = Second::all(&tally, 1.5).map(|second| second.rates()).collect();
+        assert_eq!(rates, [(2.0, 0.0), (4.0, 0.0)]);
     }
 
     #[test]

@@ -75,7 +75,8 @@ fn side(out: &mut String, side: &Side) {
     let kinds: Vec<_> = side.errors.iter().map(|(name, count)| format!("{name}: {count}")).collect();
     let kinds = if kinds.is_empty() { String::new() } else { format!("  ({})", kinds.join(", ")) };
     line(out, &format!("  errors      {errors}, {:.3} %{kinds}", side.error_percent));
-    let seconds: Vec<_> = side.seconds.iter().take(120).map(|second| second.requests.to_string()).collect();
+    let seconds: Vec<_> =
+        side.seconds.iter().take(120).map(|second| format!("{:.0}", second.rates().0)).collect();
     if seconds.len() > 1 {
         line(out, &format!("  by second   {}", seconds.join(" ")));
     }
@@ -135,7 +136,7 @@ fn mib(bytes: f64) -> String {
 
 /// A number with separators between its thousands.
 pub fn number(value: f64) -> String {
-    if value < 100.0 {
+    if value < 100.0 && value.fract() != 0.0 {
         return format!("{value:.1}");
     }
     let digits = format!("{value:.0}");
@@ -155,7 +156,10 @@ mod tests {
 
     #[test]
     fn thousands_are_told_apart() {
-        assert_eq!([7.25, 100.0, 1_234.4, 1_234_567.0].map(number), ["7.2", "100", "1,234", "1,234,567"]);
+        assert_eq!(
+            [0.0, 7.25, 100.0, 1_234.4, 1_234_567.0].map(number),
+            ["0", "7.2", "100", "1,234", "1,234,567"]
+        );
     }
 
     #[test]

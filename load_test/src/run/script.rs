@@ -162,8 +162,7 @@ impl Login {
 
     fn answered(&mut self, status: u16, reader: &Reader) -> Result<Step, Wrong> {
         if self.page.take().is_some() {
-            let signed_in =
-                status == 303 && reader.headers("set-cookie").iter().any(|set| set.contains("session"));
+            let signed_in = is_redirect(status) && !reader.headers("set-cookie").is_empty();
             return if signed_in { Ok(Step::Done) } else { Err(Wrong) };
         }
         let body = reader.body();
@@ -229,10 +228,15 @@ impl CodeFlow {
             let tokens = status == 200 && json_text(&body, b"\"access_token\":\"").is_some();
             return if tokens { Ok(Step::Done) } else { Err(Wrong) };
         }
-        let location = reader.headers("location").into_iter().next().filter(|_| status == 303);
+        let location = reader.headers("location").into_iter().next().filter(|_| is_redirect(status));
         self.code = Some(location.and_then(|location| param(&location, "code")).ok_or(Wrong)?);
         Ok(Step::More)
     }
+}
+
+/// RFC 9110 §15.4: the two that a browser follows with a GET.
+fn is_redirect(status: u16) -> bool {
+    status == 302 || status == 303
 }
 
 fn token_request(host: &str, authorization: &str, body: &[u8], out: &mut Vec<u8>) {
@@ -313,5 +317,8 @@ mod tests {
         let done = "HTTP/1.1 303 See Other\r\nset-cookie: a_session=x\r\ncontent-length: 0\r\n\r\n";
         assert_eq!(login.answered(303, &answer(done)), Ok(Step::Done));
         assert!(login.page.is_none(), "the next one is a new browser");
+        login.page = Some((String::new(), String::new()));
+        let refused = "HTTP/1.1 400 Bad Request\r\nset-cookie: b=2\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(login.answered(400, &answer(refused)), Err(Wrong));
     }
 }
