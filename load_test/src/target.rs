@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     net::{SocketAddr, ToSocketAddrs},
     path::Path,
     thread,
@@ -14,6 +15,8 @@ use crate::{args::TargetArgs, failure::Failure, wire::request::basic};
 
 /// A demo needs less, to begin.
 const DEMO_BEGINS: Duration = Duration::from_secs(20);
+/// A shell needs less, to make a file.
+const FILE_APPEARS: Duration = Duration::from_secs(1);
 
 /// Whom to ask, and as whom.
 #[derive(Clone, Debug)]
@@ -89,16 +92,21 @@ impl Target {
     }
 }
 
-/// A demo that was started a moment ago has not said anything yet; a shell makes its file at once.
+/// A demo that was started a moment ago has not said anything yet, and perhaps not even has its file.
 fn read_demo(path: &Path) -> std::io::Result<String> {
     let begin = Instant::now();
     loop {
-        let text = fs::read_to_string(path)?;
-        if text.ends_with('\n') || !text.is_empty() && begin.elapsed() > DEMO_BEGINS {
+        let text = match fs::read_to_string(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && begin.elapsed() < FILE_APPEARS => {
+                String::new()
+            }
+            other => other?,
+        };
+        if text.ends_with('\n') {
             return Ok(text);
         }
         if begin.elapsed() > DEMO_BEGINS {
-            return Err(std::io::Error::other("it stays empty; does the demo run?"));
+            return Err(std::io::Error::other("it has no whole line; does the demo run?"));
         }
         thread::sleep(Duration::from_millis(20));
     }
