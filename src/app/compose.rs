@@ -26,7 +26,7 @@ use crate::{
     model::Secret,
     observe::{Labels, Metrics},
     protocol::{ErrorCode, Policy, key_rotation::Rotation, registration::MAX_ACCESS_LIFETIME},
-    provider::{Provider, password::PasswordLane},
+    provider::{Provider, SigningLane, password::PasswordLane},
     resilience::{Breaker, BreakerOptions, Clock},
     store::{
         Guard, GuardOptions, OPERATIONS, Store,
@@ -114,6 +114,7 @@ impl Node {
         guard.iter().for_each(|guard| guard.measure(Arc::clone(&metrics)));
         let _ = meter.set(Arc::clone(&metrics));
         let passwords = password_lane(&config, &random, &metrics)?;
+        let signing = SigningLane::start(cores()).map_err(|error| no_threads("signatures", &error))?;
         let reads: Arc<dyn Store> = if opening == Opening::Server { cached.clone() } else { store };
         let provider = Provider {
             store: reads,
@@ -125,6 +126,7 @@ impl Node {
             random,
             clock,
             passwords,
+            signing,
             metrics,
         };
         let (rotation, provider) = (rotation(&config), Arc::new(provider));
@@ -233,7 +235,11 @@ fn password_lane(config: &Config, random: &Random, metrics: &Arc<Metrics>) -> Re
         threads => threads,
     };
     PasswordLane::start((threads, password.queue), params, random.clone(), Arc::clone(metrics))
-        .map_err(|error| AppError::Start(format!("the threads for passwords cannot be started: {error}")))
+        .map_err(|error| no_threads("passwords", &error))
+}
+
+fn no_threads(what: &str, error: &io::Error) -> AppError {
+    AppError::Start(format!("the threads for {what} cannot be started: {error}"))
 }
 
 fn policy(config: &Config) -> Policy {

@@ -13,7 +13,8 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    CacheFigures, Doorbell, FeedOptions, Redis, RemoteDoorbell, Tail, caches::Caches, l1::L1, l2::L2, weigh::Weigh,
+    CacheFigures, Doorbell, FeedOptions, Redis, RemoteDoorbell, Tail, caches::Caches, l1::L1, l2::L2,
+    weigh::Weigh,
 };
 use crate::{crypto::seal::Sealer, model::*, resilience::Clock, store::*};
 

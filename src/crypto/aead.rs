@@ -27,12 +27,7 @@ impl OpenKey {
     }
 
     /// Opens nonce ‖ ciphertext ‖ tag into `out`, in place of what was there.
-    pub(super) fn open(
-        &self,
-        associated: &[u8],
-        sealed: &[u8],
-        out: &mut Zeroizing<Vec<u8>>,
-    ) -> Option<()> {
+    pub(super) fn open(&self, associated: &[u8], sealed: &[u8], out: &mut Zeroizing<Vec<u8>>) -> Option<()> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>()?;
         let (ciphertext, tag) = rest.split_last_chunk::<TAG>()?;
         out.clear();

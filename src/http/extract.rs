@@ -90,9 +90,7 @@ fn read(
 
 /// What is wrong with a request before its body is read.
 fn refusal(req: &HttpRequest, media_type: &str) -> Option<Failure> {
-    let given = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(media_type) {
+    if !req.headers().get(CONTENT_TYPE).is_some_and(|given| is_of(given.as_bytes(), media_type)) {
         let text = format!("The Content-Type must be {media_type}.");
         return Some(OauthError::invalid_request(text).into());
     }
@@ -106,6 +104,16 @@ fn refusal(req: &HttpRequest, media_type: &str) -> Option<Failure> {
         return Some(OauthError::invalid_request("Parameters in the query are not accepted here.").into());
     }
     None
+}
+
+/// Whether a Content-Type is this one, whatever its parameters.
+fn is_of(given: &[u8], media_type: &str) -> bool {
+    // Most clients write it like this.
+    if given == media_type.as_bytes() {
+        return true;
+    }
+    let essence = given.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
 /// A body that is too large or too late, counted.

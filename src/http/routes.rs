@@ -1,7 +1,8 @@
 //! Every route, on one screen. URL path = handler path.
 
 use actix_web::{
-    HttpResponse, Resource,
+    HttpResponse, Resource, Route, guard,
+    http::Method,
     web::{self, ServiceConfig},
 };
 
@@ -51,9 +52,6 @@ pub(super) fn is_for_people(index: RouteIndex) -> bool {
 
 /// The public listener.
 pub fn public(app: &mut ServiceConfig) {
-    use web::{get, head, method, post};
-    let options = || method(actix_web::http::Method::OPTIONS);
-
     app.service(
         at(path::TOKEN).route(post().to(oauth::token::post)).route(options().to(oauth::cors::preflight)),
     )
@@ -85,7 +83,6 @@ pub fn public(app: &mut ServiceConfig) {
 fn browser(app: &mut ServiceConfig) {
     use oauth::{authorize, logout};
     use pages::{account, asset, consent, login};
-    use web::{get, head, post};
 
     app.service(at(path::AUTHORIZE).route(get().to(authorize::get)).route(post().to(authorize::post)))
         .service(at(path::LOGOUT).route(get().to(logout::get)).route(post().to(logout::post)))
@@ -100,7 +97,6 @@ fn browser(app: &mut ServiceConfig) {
 
 /// The operations listener: figures, for operators only.
 pub fn operations(app: &mut ServiceConfig) {
-    use web::get;
     health(app);
     app.service(at("/health").route(get().to(operations::health)))
         .service(at("/metrics").route(get().to(operations::metrics)))
@@ -108,9 +104,30 @@ pub fn operations(app: &mut ServiceConfig) {
 }
 
 fn health(app: &mut ServiceConfig) {
-    use web::{get, head};
     app.service(at("/health/live").route(get().to(operations::live)).route(head().to(operations::live)))
         .service(at("/health/ready").route(get().to(operations::ready)).route(head().to(operations::ready)));
+}
+
+fn get() -> Route {
+    on(Method::GET)
+}
+
+fn head() -> Route {
+    on(Method::HEAD)
+}
+
+fn post() -> Route {
+    on(Method::POST)
+}
+
+fn options() -> Route {
+    on(Method::OPTIONS)
+}
+
+/// Requests of one method. actix's own guard notes down for each request which methods it might have had;
+/// [`at`] knows them already.
+fn on(method: Method) -> Route {
+    web::route().guard(guard::fn_guard(move |request| request.head().method == method))
 }
 
 /// A resource of [`ROUTES`], which knows its place there and answers other methods with 405.

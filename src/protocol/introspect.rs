@@ -2,20 +2,13 @@
 
 use super::{
     access_token::{AccessClaims, Audience, Subject},
-    json::Object,
+    json::{Object, name},
 };
 use crate::model::*;
 
-/// The answer about one token (RFC 7662 §2.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Introspection {
-    /// Unknown, expired, revoked, foreign or mangled: nobody learns which.
-    Inactive,
-    /// A living access token.
-    Access(Box<AccessClaims>),
-    /// A living refresh token.
-    Refresh(Box<RefreshFacts>),
-}
+/// What is said of a token that is unknown, expired, revoked, foreign or mangled: nobody learns which
+/// (RFC 7662 §2.2).
+pub const INACTIVE: &[u8] = b"{\"active\":false}";
 
 /// What is said about a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,45 +57,26 @@ pub fn refresh_facts(
     })
 }
 
-impl Introspection {
-    /// Whether the token is active.
-    pub fn is_active(&self) -> bool {
-        !matches!(self, Self::Inactive)
-    }
-
-    /// Appends the answer as JSON.
-    pub fn write_json(&self, issuer: &str, out: &mut Vec<u8>) {
-        match self {
-            Self::Inactive => out.extend_from_slice(INACTIVE),
-            Self::Access(claims) => claims.write_introspection(issuer, out),
-            Self::Refresh(facts) => facts.write_introspection(issuer, out),
-        }
-    }
-}
-
-/// RFC 7662 §2.2: nothing else about an inactive token.
-pub const INACTIVE: &[u8] = b"{\"active\":false}";
-
 impl AccessClaims {
     /// Appends what is said about a living access token, as JSON.
     pub fn write_introspection(&self, issuer: &str, out: &mut Vec<u8>) {
         let mut said = Object::begin(out);
-        said.yes("active");
-        said.text("scope", self.scopes.as_str());
-        said.text("client_id", &self.client_id);
-        said.text("token_type", "Bearer");
-        said.number("exp", self.expires_at.0);
-        said.number("iat", self.issued_at.0);
+        said.yes(name!("active"));
+        said.plain(name!("scope"), self.scopes.as_str());
+        said.text(name!("client_id"), &self.client_id);
+        said.plain(name!("token_type"), "Bearer");
+        said.number(name!("exp"), self.expires_at.0);
+        said.number(name!("iat"), self.issued_at.0);
         match self.subject() {
-            Subject::User(user) => said.text("sub", user.0.encode(&mut [0; 36])),
-            Subject::Client(client_id) => said.text("sub", client_id),
+            Subject::User(user) => said.plain(name!("sub"), user.0.encode(&mut [0; 36])),
+            Subject::Client(client_id) => said.text(name!("sub"), client_id),
         }
         match Audience::of(&self.audience) {
-            Audience::One(one) => said.text("aud", one),
-            Audience::Many(many) => said.texts("aud", many.iter().map(String::as_str)),
+            Audience::One(one) => said.text(name!("aud"), one),
+            Audience::Many(many) => said.texts(name!("aud"), many.iter().map(String::as_str)),
         }
-        said.text("iss", issuer);
-        said.text("jti", self.token.0.encode(&mut [0; 36]));
+        said.text(name!("iss"), issuer);
+        said.plain(name!("jti"), self.token.0.encode(&mut [0; 36]));
         said.end();
     }
 }
@@ -111,14 +85,14 @@ impl RefreshFacts {
     /// Appends what is said about a living refresh token, as JSON.
     pub fn write_introspection(&self, issuer: &str, out: &mut Vec<u8>) {
         let mut said = Object::begin(out);
-        said.yes("active");
-        said.text("scope", self.scopes.as_str());
-        said.text("client_id", &self.client_id);
-        said.text("token_type", "refresh_token");
-        said.number("exp", self.expires_at.0);
-        said.number("iat", self.issued_at.0);
-        said.text("sub", self.user.0.encode(&mut [0; 36]));
-        said.text("iss", issuer);
+        said.yes(name!("active"));
+        said.plain(name!("scope"), self.scopes.as_str());
+        said.text(name!("client_id"), &self.client_id);
+        said.plain(name!("token_type"), "refresh_token");
+        said.number(name!("exp"), self.expires_at.0);
+        said.number(name!("iat"), self.issued_at.0);
+        said.plain(name!("sub"), self.user.0.encode(&mut [0; 36]));
+        said.text(name!("iss"), issuer);
         said.end();
     }
 }
@@ -128,15 +102,11 @@ mod tests {
     use super::*;
     use crate::protocol::{access_token::tests::claims, grants::testing};
 
-    fn json(introspection: &Introspection) -> serde_json::Value {
-        let mut out = Vec::new();
-        introspection.write_json("https://id.example", &mut out);
-        serde_json::from_slice(&out).unwrap()
-    }
-
     #[test]
     fn an_active_access_token_is_described() {
-        let said = json(&Introspection::Access(Box::new(claims())));
+        let mut said = Vec::new();
+        claims().write_introspection("https://id.example", &mut said);
+        let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
         let expected = serde_json::json!({
             "active": true, "scope": "openid read", "client_id": "example", "token_type": "Bearer",
             "exp": 1900, "iat": 1000, "sub": claims().user.unwrap().0.to_string(),
@@ -147,7 +117,8 @@ mod tests {
 
     #[test]
     fn an_inactive_token_is_not_described() {
-        assert_eq!(json(&Introspection::Inactive), serde_json::json!({"active": false}));
+        let said: serde_json::Value = serde_json::from_slice(INACTIVE).unwrap();
+        assert_eq!(said, serde_json::json!({"active": false}));
     }
 
     /// R40

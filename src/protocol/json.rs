@@ -3,17 +3,38 @@
 //! What is written there hardly ever needs an escape, so a text is looked through once, many bytes at a
 //! time, and copied. Texts that need one are left to serde_json.
 
+/// The name of a member, with all that stands between the value before and its own.
+#[derive(Clone, Copy)]
+pub struct Name(&'static str);
+
+impl Name {
+    /// See [`name`].
+    pub const fn of(written: &'static str) -> Self {
+        Self(written)
+    }
+}
+
+/// A name that is written as it stands, without an escape.
+macro_rules! name {
+    ($name:literal) => {
+        $crate::protocol::json::Name::of(concat!(",\"", $name, "\":"))
+    };
+}
+
+pub(crate) use name;
+
 /// An object that is being written.
 pub struct Object<'o> {
     out: &'o mut Vec<u8>,
-    opened: bool,
+    /// The first member has no comma before it.
+    skip: usize,
 }
 
 impl<'o> Object<'o> {
     /// Begins an object at the end of `out`.
     pub fn begin(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
-        Self { out, opened: true }
+        Self { out, skip: 1 }
     }
 
     /// Ends it.
@@ -22,13 +43,20 @@ impl<'o> Object<'o> {
     }
 
     /// A member with a text.
-    pub fn text(&mut self, name: &'static str, value: &str) {
+    pub fn text(&mut self, name: Name, value: &str) {
         self.name(name);
         write_text(value, self.out);
     }
 
+    /// A member with a text that has no character that needs an escape: a token, an id, scopes.
+    pub fn plain(&mut self, name: Name, value: &str) {
+        debug_assert!(!needs_escape(value.as_bytes()), "a text that needs an escape");
+        self.name(name);
+        write_plain(value, self.out);
+    }
+
     /// A member with a list of texts.
-    pub fn texts<'t>(&mut self, name: &'static str, values: impl IntoIterator<Item = &'t str>) {
+    pub fn texts<'t>(&mut self, name: Name, values: impl IntoIterator<Item = &'t str>) {
         self.name(name);
         self.out.push(b'[');
         for (at, value) in values.into_iter().enumerate() {
@@ -41,36 +69,19 @@ impl<'o> Object<'o> {
     }
 
     /// A member with a whole number.
-    pub fn number(&mut self, name: &'static str, value: u64) {
+    pub fn number(&mut self, name: Name, value: u64) {
         self.name(name);
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut left = value;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (left % 10) as u8;
-            left /= 10;
-            if left == 0 {
-                break;
-            }
-        }
-        self.out.extend_from_slice(&digits[at..]);
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// A member that is true.
-    pub fn yes(&mut self, name: &'static str) {
+    pub fn yes(&mut self, name: Name) {
         self.name(name);
         self.out.extend_from_slice(b"true");
     }
 
-    /// The name of the next member, which needs no escape.
-    fn name(&mut self, name: &'static str) {
-        if !std::mem::take(&mut self.opened) {
-            self.out.push(b',');
-        }
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    fn name(&mut self, Name(written): Name) {
+        self.out.extend_from_slice(&written.as_bytes()[std::mem::take(&mut self.skip)..]);
     }
 }
 
@@ -78,6 +89,11 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     if needs_escape(text.as_bytes()) {
         return serde_json::to_writer(out, text).expect("a text becomes JSON");
     }
+    write_plain(text, out);
+}
+
+fn write_plain(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
     out.extend_from_slice(text.as_bytes());
     out.push(b'"');
@@ -108,10 +124,10 @@ mod tests {
     fn an_object_has_its_members_in_order() {
         let mut out = b"before ".to_vec();
         let mut object = Object::begin(&mut out);
-        object.yes("active");
-        object.number("exp", 1_900);
-        object.text("sub", "a\"b");
-        object.texts("aud", ["urn:a", "urn:b"]);
+        object.yes(name!("active"));
+        object.number(name!("exp"), 1_900);
+        object.text(name!("sub"), "a\"b");
+        object.texts(name!("aud"), ["urn:a", "urn:b"]);
         object.end();
         assert_eq!(out, br#"before {"active":true,"exp":1900,"sub":"a\"b","aud":["urn:a","urn:b"]}"#);
         assert_eq!(written(|_| ()), json!({}));
@@ -121,9 +137,9 @@ mod tests {
         #[test]
         fn what_is_written_is_what_is_read(text: String, number: u64, list: Vec<String>) {
             let read = written(|object| {
-                object.text("text", &text);
-                object.number("number", number);
-                object.texts("list", list.iter().map(String::as_str));
+                object.text(name!("text"), &text);
+                object.number(name!("number"), number);
+                object.texts(name!("list"), list.iter().map(String::as_str));
             });
             prop_assert_eq!(read, json!({ "text": text, "number": number, "list": list }));
         }

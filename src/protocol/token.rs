@@ -3,7 +3,7 @@
 use super::{
     ErrorCode, OauthError, Params,
     grants::{self, Grant},
-    json::Object,
+    json::{Object, name},
 };
 use crate::model::{Client, Scopes};
 
@@ -59,14 +59,13 @@ impl TokenResponse<'_> {
         let size = NAMES + self.scope.len() + tokens.map(str::len).sum::<usize>();
         let mut out = Vec::with_capacity(size);
         let mut said = Object::begin(&mut out);
-        said.text("access_token", self.access_token);
-        said.text("token_type", "Bearer");
-        said.number("expires_in", self.expires_in);
-        for (name, token) in [("refresh_token", self.refresh_token), ("id_token", self.id_token)] {
-            token.into_iter().for_each(|token| said.text(name, token));
-        }
+        said.plain(name!("access_token"), self.access_token);
+        said.plain(name!("token_type"), "Bearer");
+        said.number(name!("expires_in"), self.expires_in);
+        self.refresh_token.inspect(|token| said.plain(name!("refresh_token"), token));
+        self.id_token.inspect(|token| said.plain(name!("id_token"), token));
         if !self.scope.is_empty() {
-            said.text("scope", self.scope);
+            said.plain(name!("scope"), self.scope);
         }
         said.end();
         out
@@ -93,8 +92,13 @@ mod tests {
 
     #[test]
     fn an_answer_says_what_was_issued_and_nothing_else() {
-        let least =
-            TokenResponse { access_token: "a", expires_in: 900, refresh_token: None, id_token: None, scope: "" };
+        let least = TokenResponse {
+            access_token: "a",
+            expires_in: 900,
+            refresh_token: None,
+            id_token: None,
+            scope: "",
+        };
         assert_eq!(least.to_json(), br#"{"access_token":"a","token_type":"Bearer","expires_in":900}"#);
         let all = TokenResponse { refresh_token: Some("r"), id_token: Some("i.d.t"), scope: "x y", ..least };
         let expected = serde_json::json!({

@@ -2,7 +2,7 @@
 
 use super::{
     Provider, ProviderError,
-    batch::{Batch, Seen},
+    batch::{ANSWER, Batch, Seen},
     opened::{Opening, revocable, stands},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     protocol::{
         OauthError, Params,
         access_token::AccessClaims,
-        introspect::{Introspection, RefreshFacts, refresh_facts, visible},
+        introspect::{INACTIVE, RefreshFacts, refresh_facts, visible},
     },
     store::Revocable,
 };
@@ -20,27 +20,34 @@ use crate::{
 pub const MAX_BATCH: usize = 1000;
 
 impl Provider {
-    /// The answer about the `token` of a form.
+    /// The answer about the `token` of a form, as JSON.
     pub async fn introspect(
         &self,
         authorization: Option<&str>,
         form: &Params<'_>,
-    ) -> Result<Introspection, ProviderError> {
+    ) -> Result<Vec<u8>, ProviderError> {
         let now = self.clock.now();
         // R40: the caller first; nothing is said about a token before.
         let caller = self.authenticate_confidential(authorization, form, now).await?;
         let token = form.require("token")?;
         let strict = caller.strict || form.get("strict") == Some("true");
-        let answer = match self.open_access(token, now) {
-            Some(claims) => self.access_answer(claims, &caller, strict).await?,
-            None => match self.refresh_facts(token, &caller, now).await? {
-                Some((facts, what)) if !self.revocations.is_revoked(&what, strict).await? => {
-                    Introspection::Refresh(facts)
-                }
-                _ => Introspection::Inactive,
-            },
-        };
-        self.metrics.introspection(answer.is_active());
+        let (issuer, mut opening) = (&self.policy.issuer, Opening::lent());
+        let mut answer = Vec::with_capacity(ANSWER);
+        if let Some(claims) = self.open_access_into(token, now, &mut opening) {
+            if self.may_see(claims, &caller, &mut Seen::default()).await?
+                && !self.revocations.is_revoked(&revocable(claims), strict).await?
+            {
+                claims.write_introspection(issuer, &mut answer);
+            }
+        } else if let Some((facts, what)) = self.refresh_facts(token, &caller, now).await?
+            && !self.revocations.is_revoked(&what, strict).await?
+        {
+            facts.write_introspection(issuer, &mut answer);
+        }
+        self.metrics.introspection(!answer.is_empty());
+        if answer.is_empty() {
+            answer.extend_from_slice(INACTIVE);
+        }
         Ok(answer)
     }
 
@@ -57,7 +64,7 @@ impl Provider {
             return Err(OauthError::invalid_request("A batch has at most 1000 tokens.").into());
         }
         let issuer = &self.policy.issuer;
-        let (mut batch, mut opening, mut seen) = (Batch::of(tokens.len()), Opening::default(), Seen::default());
+        let (mut batch, mut opening, mut seen) = (Batch::of(tokens.len()), Opening::lent(), Seen::default());
         for token in tokens {
             if let Some(claims) = self.open_access_into(token, now, &mut opening) {
                 if self.may_see(claims, &caller, &mut seen).await? {
@@ -76,20 +83,6 @@ impl Provider {
         let (body, active) = batch.finish(&revoked);
         self.metrics.introspections(active, tokens.len() - active);
         Ok(body)
-    }
-
-    async fn access_answer(
-        &self,
-        claims: AccessClaims,
-        caller: &Client,
-        strict: bool,
-    ) -> Result<Introspection, ProviderError> {
-        if !self.may_see(&claims, caller, &mut Seen::default()).await?
-            || self.revocations.is_revoked(&revocable(&claims), strict).await?
-        {
-            return Ok(Introspection::Inactive);
-        }
-        Ok(Introspection::Access(Box::new(claims)))
     }
 
     /// Whether the token is of a client that stands, and the caller may see it. What was looked up for it is

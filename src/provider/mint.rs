@@ -1,8 +1,9 @@
-//! Minting: from a decision to the tokens and the body that carries them. No I/O.
+//! Minting: from a decision to the tokens and the body that carries them. No I/O; what is waited for is a
+//! slow signature at most.
 
 use super::{Provider, ProviderError, opened::MAX_TOKEN};
 use crate::{
-    crypto::{opaque::Opaque, sign},
+    crypto::opaque::Opaque,
     model::*,
     protocol::{
         access_token::{AccessClaims, JWT_TYPES},
@@ -21,15 +22,15 @@ pub(crate) struct Minted {
 }
 
 impl Provider {
-    pub(crate) fn mint(&self, facts: &Facts, issue: &Issue) -> Result<Minted, ProviderError> {
+    pub(crate) async fn mint(&self, facts: &Facts<'_>, issue: &Issue) -> Result<Minted, ProviderError> {
         let claims = self.access_claims(facts, issue);
-        let access_token = self.access_token(&claims, facts.client.token_format)?;
+        let access_token = self.access_token(&claims, facts.client.token_format).await?;
         let refresh = issue
             .refresh_until
             .zip(issue.authorization.as_ref())
             .map(|(until, authorization)| self.refresh_token(facts, authorization, until));
         let id_token = match (&issue.id_token, &issue.authorization) {
-            (Some(asked), Some(of)) => Some(self.id_token(facts, of, asked, &access_token)?),
+            (Some(asked), Some(of)) => Some(self.id_token(facts, of, asked, &access_token).await?),
             _ => None,
         };
         let response = TokenResponse {
@@ -61,14 +62,20 @@ impl Provider {
         }
     }
 
-    fn access_token(&self, claims: &AccessClaims, format: TokenFormat) -> Result<String, ProviderError> {
+    async fn access_token(
+        &self,
+        claims: &AccessClaims,
+        format: TokenFormat,
+    ) -> Result<String, ProviderError> {
         let text = match format {
             TokenFormat::Sealed => {
                 let mut text = String::new();
                 self.sealer.seal_token(&claims.encode(), &mut text);
                 text
             }
-            TokenFormat::Jwt(alg) => self.signed(alg, JWT_TYPES[0], &claims.to_jwt(&self.policy.issuer))?,
+            TokenFormat::Jwt(alg) => {
+                self.signed(alg, JWT_TYPES[0], claims.to_jwt(&self.policy.issuer)).await?
+            }
         };
         // Nobody could introspect or revoke it. Scopes are bounded, so its resources are to blame.
         if text.len() > MAX_TOKEN {
@@ -88,9 +95,9 @@ impl Provider {
         (text, row)
     }
 
-    fn id_token(
+    async fn id_token(
         &self,
-        facts: &Facts,
+        facts: &Facts<'_>,
         of: &Authorization,
         asked: &IdTokenFor,
         access_token: &str,
@@ -105,14 +112,6 @@ impl Provider {
             now: facts.now,
             lifetime: self.policy.id_token_lifetime,
         };
-        self.signed(facts.client.id_token_alg, JWT_TYPE, &token.claims())
-    }
-
-    fn signed(&self, alg: SigningAlg, typ: &str, payload: &[u8]) -> Result<String, ProviderError> {
-        let keys = self.keys.load();
-        let key = keys.active(alg).ok_or_else(|| {
-            ProviderError::Unavailable(format!("there is no active {} signing key yet", alg.as_str()))
-        })?;
-        Ok(sign::jws_sign(key, typ, payload))
+        self.signed(facts.client.id_token_alg, JWT_TYPE, token.claims()).await
     }
 }

@@ -18,6 +18,7 @@ mod origin;
 pub mod password;
 mod revoke;
 mod session;
+mod signing;
 mod token;
 mod transaction;
 mod userinfo;
@@ -34,6 +35,7 @@ pub use keys::{KeyError, Rewrapped};
 pub use login::{Login, LoginFault, LoginForm};
 pub use logout::{LogoutForm, LogoutStep};
 pub use password::PasswordLane;
+pub use signing::SigningLane;
 pub use token::TokenAnswer;
 
 use crate::{
@@ -65,6 +67,8 @@ pub struct Provider {
     pub policy: Policy,
     /// Password hashing, on threads of its own.
     pub passwords: PasswordLane,
+    /// Slow signatures, on threads of their own.
+    pub signing: SigningLane,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }

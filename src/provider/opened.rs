@@ -1,5 +1,7 @@
 //! Opening what is presented as an access token: sealed or JWT.
 
+use std::cell::Cell;
+
 use zeroize::Zeroizing;
 
 use super::{Provider, ProviderError};
@@ -14,11 +16,47 @@ use crate::{
 /// The longest token that is looked at, and that is issued, in bytes.
 pub(super) const MAX_TOKEN: usize = 4096;
 
-/// What is needed to open a token; who opens many uses it again.
+/// The memory that opening a token takes.
 #[derive(Default)]
 pub(super) struct Opening {
     bytes: Zeroizing<Vec<u8>>,
     claims: AccessClaims,
+}
+
+thread_local! {
+    /// What the last one who opened a token on this thread left for the next one.
+    static SPARE: Cell<Option<Box<Opening>>> = const { Cell::new(None) };
+}
+
+impl Opening {
+    /// Memory that was used before, if there is any. It is given back when it is dropped.
+    pub(super) fn lent() -> Lent {
+        Lent(Some(SPARE.take().unwrap_or_default()))
+    }
+}
+
+/// Memory that the thread gets back.
+pub(super) struct Lent(Option<Box<Opening>>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // A thread that ends has no use for it.
+        let _ = SPARE.try_with(|spare| spare.set(self.0.take()));
+    }
+}
+
+impl std::ops::Deref for Lent {
+    type Target = Opening;
+
+    fn deref(&self) -> &Opening {
+        self.0.as_deref().expect("it is there until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Opening {
+        self.0.as_deref_mut().expect("it is there until it is dropped")
+    }
 }
 
 impl Provider {
@@ -30,7 +68,7 @@ impl Provider {
         Some(opening.claims)
     }
 
-    /// The same in memory that is there.
+    /// The same in memory that is there already.
     pub(super) fn open_access_into<'o>(
         &self,
         token: &str,

@@ -143,7 +143,7 @@ impl Provider {
         form: &Params<'_>,
         issue: Issue,
     ) -> Result<(Kinds, TokenAnswer), IssueError> {
-        let Minted { body, refresh } = self.mint(facts, &issue)?;
+        let Minted { body, refresh } = self.mint(facts, &issue).await?;
         let mut kinds = Kinds::new();
         kinds.push(TokenType::Access);
         kinds.extend(refresh.as_ref().map(|_| TokenType::Refresh));

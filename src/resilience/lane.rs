@@ -31,6 +31,9 @@ pub struct LaneSize {
     pub queue: usize,
     /// A thread's state that was not used for so long is dropped.
     pub idle: Duration,
+    /// How far the threads stand back when the cores are busy, 0 to 19; where the system has no such thing
+    /// for threads, they do not.
+    pub nice: i32,
 }
 
 /// Threads that each own a state, and the queue before them.
@@ -63,7 +66,10 @@ impl<S: 'static> Lane<S> {
         for number in 0..size.threads.max(1) {
             let shared = Arc::clone(&lane.shared);
             let thread = std::thread::Builder::new().name(format!("{name}-{number}"));
-            lane.threads.push(thread.spawn(move || shared.work())?);
+            lane.threads.push(thread.spawn(move || {
+                stand_back(size.nice);
+                shared.work();
+            })?);
         }
         Ok(lane)
     }
@@ -84,6 +90,18 @@ impl<S: 'static> Lane<S> {
         // The job was dropped without an answer: only a panic does that while the lane is borrowed.
         result.map_err(|Expired| LaneError::Overloaded)?.map_err(|_| LaneError::Panicked)
     }
+}
+
+/// Lowers the priority of this thread: on Linux each has its own.
+fn stand_back(nice: i32) {
+    #[cfg(target_os = "linux")]
+    if nice > 0
+        && let Err(error) = rustix::process::setpriority_process(None, nice)
+    {
+        tracing::debug!(%error, "a thread keeps its priority");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
 }
 
 impl<S> Lane<S> {
@@ -247,7 +265,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     fn lane(threads: usize, queue: usize) -> Lane<u32> {
-        Lane::start("test", LaneSize { threads, queue, idle: LONG }, || 0).expect("threads")
+        Lane::start("test", LaneSize { threads, queue, idle: LONG, nice: 0 }, || 0).expect("threads")
     }
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -380,7 +398,7 @@ mod tests {
         let (dropped, was_dropped) = channel();
         let made = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&made);
-        let size = LaneSize { threads: 1, queue: 1, idle: Duration::from_millis(1) };
+        let size = LaneSize { threads: 1, queue: 1, idle: Duration::from_millis(1), nice: 0 };
         let make = move || {
             counter.fetch_add(1, Ordering::Relaxed);
             Told(dropped.clone())
@@ -396,7 +414,7 @@ mod tests {
     #[test]
     fn dropping_the_lane_ends_its_threads_and_their_states() {
         let (dropped, was_dropped) = channel();
-        let size = LaneSize { threads: 2, queue: 4, idle: LONG };
+        let size = LaneSize { threads: 2, queue: 4, idle: LONG, nice: 0 };
         let lane = Lane::start("test", size, move || Told(dropped.clone())).expect("threads");
         assert_eq!(block_on(lane.run(|_| ())), Ok(()));
         drop(lane);
@@ -407,5 +425,16 @@ mod tests {
     fn a_lane_of_no_size_still_works() {
         let lane = lane(0, 0);
         assert_eq!(block_on(lane.run(|_| 5)), Ok(5));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_threads_of_a_lane_stand_back_and_nobody_else_does() {
+        let nice = || rustix::process::getpriority_process(None).expect("a priority");
+        let before = nice();
+        let size = LaneSize { threads: 1, queue: 1, idle: LONG, nice: 19 };
+        let lane = Lane::start("test", size, || ()).expect("a thread");
+        assert_eq!(lane.run(move |()| nice()).await, Ok(19));
+        assert_eq!(nice(), before);
     }
 }

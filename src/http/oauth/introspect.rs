@@ -17,10 +17,7 @@ use crate::{
 
 /// Describes one token.
 pub async fn post(shared: Data<Shared>, req: HttpRequest, form: Form) -> Result<HttpResponse, Failure> {
-    let answer = shared.provider.introspect(authorization(&req)?, &form.params()?).await?;
-    let mut body = Vec::with_capacity(320);
-    answer.write_json(&shared.provider.policy.issuer, &mut body);
-    Ok(private_json(body))
+    Ok(private_json(shared.provider.introspect(authorization(&req)?, &form.params()?).await?))
 }
 
 #[derive(Deserialize)]

@@ -43,11 +43,10 @@ async fn reply(shared: &Shared, req: &HttpRequest, form: &Params<'_>) -> HttpRes
         }
         Err(failure) => return cors::reply(Err(challenged(shared, failure)), None),
     };
-    let outcome = shared
-        .provider
-        .userinfo(token)
-        .await
-        .map(|claims| private_json(serde_json::to_vec(&claims).expect("a map of JSON values becomes JSON")));
+    let outcome =
+        shared.provider.userinfo(token).await.map(|claims| {
+            private_json(serde_json::to_vec(&claims).expect("a map of JSON values becomes JSON"))
+        });
     let allowed = cors::token_allows(shared, req, token).await;
     cors::reply(outcome.map_err(|error| challenged(shared, error.into())), allowed)
 }

@@ -1,0 +1,56 @@
+//! RFC 7515 — signing on behalf of a request. An RSA signature takes as long as dozens of requests, so it is
+//! made on threads of its own: every connection of a worker would have to wait for it. Those of elliptic
+//! curves cost less than handing them over.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Provider, ProviderError};
+use crate::{
+    crypto::sign,
+    model::SigningAlg,
+    resilience::{Lane, LaneError, LaneSize},
+};
+
+/// Signatures that may wait. At the speed of one core they are done within the time for a request.
+const QUEUE: usize = 4_096;
+
+/// Threads that make slow signatures.
+pub struct SigningLane(Lane<()>);
+
+impl SigningLane {
+    /// Starts so many threads.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn start(threads: usize) -> std::io::Result<Self> {
+        let size = LaneSize { threads, queue: QUEUE, idle: Duration::MAX, nice: 0 };
+        Lane::start("signing", size, || ()).map(Self)
+    }
+
+    async fn run(&self, work: impl FnOnce() -> String + Send + 'static) -> Result<String, ProviderError> {
+        self.0.run(|()| work()).await.map_err(|error| match error {
+            LaneError::Overloaded => ProviderError::Unavailable(error.to_string()),
+            LaneError::Panicked => ProviderError::Internal(error.to_string()),
+        })
+    }
+}
+
+impl Provider {
+    /// A JWT with this payload, signed by the active key.
+    pub(super) async fn signed(
+        &self,
+        alg: SigningAlg,
+        typ: &'static str,
+        payload: Vec<u8>,
+    ) -> Result<String, ProviderError> {
+        let key = self.keys.load().active(alg).map(Arc::clone).ok_or_else(|| {
+            ProviderError::Unavailable(format!("there is no active {} signing key yet", alg.as_str()))
+        })?;
+        match alg {
+            SigningAlg::EdDSA | SigningAlg::ES256 => Ok(sign::jws_sign(&key, typ, &payload)),
+            SigningAlg::RS256 | SigningAlg::PS256 => {
+                self.signing.run(move || sign::jws_sign(&key, typ, &payload)).await
+            }
+        }
+    }
+}
