@@ -147,7 +147,7 @@ pub fn run(listen: SocketAddr, ops_listen: SocketAddr, announce: impl FnOnce(Fac
 /// The defaults, but for the places. The environment's settings are those of a real server and do
 /// not apply.
 fn config(folder: &Path, addresses: Addresses) -> Result<Config, AppError> {
-    let issuer = Issuer::loopback(addresses.public);
+    let issuer = Issuer::loopback(addresses.public, false);
     let issuer = issuer.expect("a bound loopback address has a port and makes an issuer");
     let set = BTreeMap::from(
         [

@@ -16,8 +16,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Addresses, AppError, Listeners, Node, compose::cores, figures::Figures, tasks::Tasks};
 use crate::{
-    config::Config,
-    http::{self, Settings, Shared, pages::Pages},
+    config::{Config, Tls},
+    http::{self, Settings, Shared, pages::Pages, tls::Certificate},
     model::SigningAlg,
     provider::{Provider, ProviderError, admin::DeclaredResource},
     store::{StoreError, StoreErrorKind, Upkeep},
@@ -47,13 +47,14 @@ impl Node {
     /// connections, requests, tasks, store. Runs inside of [`block_on`].
     pub async fn serve(self, listeners: Listeners, options: ServeOptions<'_>) -> Result<(), AppError> {
         let pages = Pages::new(self.config.pages.templates.as_deref())?;
-        self.run(listeners, pages, options).await
+        let certificate = self.config.tls.as_ref().map(certificate).transpose()?;
+        self.run(listeners, (pages, certificate), options).await
     }
 
     async fn run(
         self,
         listeners: Listeners,
-        pages: Pages,
+        (pages, certificate): (Pages, Option<Arc<Certificate>>),
         options: ServeOptions<'_>,
     ) -> Result<(), AppError> {
         // Before anything is announced: whoever hears "ready" may send a signal.
@@ -67,7 +68,7 @@ impl Node {
         if options.wait_for_keys {
             self.provider.rotate_due_keys(&self.rotation, |_| true).await?;
         }
-        let tasks = Tasks::start(&self, &figures);
+        let tasks = Tasks::start(&self, &figures, certificate.as_ref());
         self.warm_up().await;
         let shared = Shared {
             provider: Arc::clone(&self.provider),
@@ -78,13 +79,15 @@ impl Node {
             operations: Arc::new(figures.operations()),
         };
         let Listeners { public, operations, addresses } = listeners;
+        let scheme = if certificate.is_some() { "https://" } else { "" };
+        let public = (public, certificate);
         let started = http::start(&shared, &settings(&self.config), public, operations);
         let (public, operations) =
             started.map_err(|error| AppError::Start(format!("the server cannot be started: {error}")))?;
         let mut public = Running::new(public);
         let operations = Running::new(operations);
         tracing::info!(
-            issuer = %self.config.server.issuer, listen = %addresses.public,
+            issuer = %self.config.server.issuer, listen = format!("{scheme}{}", addresses.public),
             operations = %addresses.operations, backend = self.backend.kind(),
             store = self.config.store.location().shown(), "ready"
         );
@@ -158,6 +161,17 @@ async fn renew_keys(provider: Weak<Provider>) -> Result<(), StoreError> {
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// The certificate of the public listener.
+fn certificate(files: &Tls) -> Result<Arc<Certificate>, AppError> {
+    let opened = Certificate::open(files).map_err(|fault| AppError::Configuration(vec![fault]))?;
+    if opened.key_is_exposed() {
+        let file = opened.key_file().display();
+        tracing::warn!(%file, "every user of this machine may read the private key of TLS; make its mode 0600 or 0640");
+    }
+    tracing::info!(fingerprint = opened.fingerprint(), "the TLS certificate is loaded");
+    Ok(Arc::new(opened))
 }
 
 fn settings(config: &Config) -> Settings {

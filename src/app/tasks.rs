@@ -9,7 +9,12 @@ use tokio::{
 };
 
 use super::{Node, figures::Figures};
-use crate::{observe::unanswered, protocol::key_rotation::Rotation, provider::Provider};
+use crate::{
+    http::tls::{Certificate, Renewal},
+    observe::{Metrics, unanswered},
+    protocol::key_rotation::Rotation,
+    provider::Provider,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// How often the store is asked whether it is there: one small read.
@@ -18,6 +23,8 @@ const PROBE: Duration = Duration::from_secs(5);
 const READINESS: Duration = Duration::from_millis(500);
 /// How often the log says how many requests were not answered.
 const REPORT: Duration = Duration::from_secs(10);
+/// How often it is looked whether the certificate's files were replaced.
+const CERTIFICATE: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Expired rows deleted in one go: a transaction of a few milliseconds.
 const SWEEP: usize = 500;
@@ -32,7 +39,7 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// Starts them all. The feed must have been read to its end before.
-    pub(super) fn start(node: &Node, figures: &Arc<Figures>) -> Self {
+    pub(super) fn start(node: &Node, figures: &Arc<Figures>, certificate: Option<&Arc<Certificate>>) -> Self {
         let mut tasks = Self { stop: watch::Sender::new(false), running: Vec::new() };
         let tail = Arc::clone(node.cached.tail());
         let stopped = tasks.stopped();
@@ -62,8 +69,37 @@ impl Tasks {
             sealer.fresh_salt();
             std::future::ready(())
         });
+        if let Some(certificate) = certificate {
+            tasks.renew(certificate, &node.provider.metrics);
+        }
         tasks.watch(figures);
         tasks
+    }
+
+    /// Looks whether the certificate's files were replaced.
+    fn renew(&mut self, certificate: &Arc<Certificate>, metrics: &Arc<Metrics>) {
+        let (certificate, metrics) = (Arc::clone(certificate), Arc::clone(metrics));
+        self.every(CERTIFICATE, "certificate", move || {
+            let (certificate, metrics) = (Arc::clone(&certificate), Arc::clone(&metrics));
+            async move {
+                // Files may be on a network; the workers must not wait for them.
+                let looked = tokio::task::spawn_blocking(move || certificate.renew()).await;
+                match looked.expect("a look at two files does not panic") {
+                    Renewal::Unchanged => {}
+                    Renewal::Renewed(fingerprint) => {
+                        metrics.certificate_changed(true);
+                        tracing::info!(fingerprint, "the TLS certificate was renewed");
+                    }
+                    Renewal::Refused(fault) => {
+                        metrics.certificate_changed(false);
+                        tracing::error!(
+                            %fault,
+                            "the changed TLS certificate cannot be used; the old one stays in force"
+                        );
+                    }
+                }
+            }
+        });
     }
 
     /// Finds out how the node is, and says so.

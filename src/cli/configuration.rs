@@ -8,7 +8,7 @@ use super::{Failure, Output};
 use crate::{
     app::schema,
     config::{Config, Fault, ProcessEnv},
-    http::pages::Pages,
+    http::{pages::Pages, tls::Certificate},
 };
 
 /// The configuration, or everything that is wrong with it.
@@ -32,6 +32,7 @@ pub(super) fn check(file: Option<&Path>, connect: bool, out: Output) -> Result<(
     };
     if let Some(config) = &config {
         faults.extend(config.master_keys().err());
+        faults.extend(config.tls.as_ref().and_then(|files| Certificate::open(files).err()));
         if let Err(error) = Pages::new(config.pages.templates.as_deref()) {
             faults.extend(error.faults.iter().map(|fault| Fault::new("[pages] templates", fault)));
         }
@@ -53,14 +54,16 @@ pub(super) fn check(file: Option<&Path>, connect: bool, out: Output) -> Result<(
                 "faults": entries,
                 "issuer": config.server.issuer.as_str(),
                 "listen": config.server.listen.to_string(),
+                "tls": config.tls.is_some(),
                 "ops_listen": config.server.ops_listen.to_string(),
                 "store": config.store.location().shown(),
                 "connected": found,
             });
             out.result(&value, || {
                 let right = format!(
-                    "The configuration is right: issuer {}, listening on {}, store in {}.",
+                    "The configuration is right: issuer {}, listening on {}{}, store in {}.",
                     config.server.issuer,
+                    if config.tls.is_some() { "https://" } else { "" },
                     config.server.listen,
                     config.store.location().shown()
                 );

@@ -1,4 +1,7 @@
 //! `healthcheck`: asks the configured server's readiness (RFC 9112, one request on one connection).
+//!
+//! The public listener is asked, unless it speaks TLS: its certificate names the host that clients use,
+//! not the address that is asked here. Then the operations listener, which knows the same, is asked.
 
 use std::{
     io::{self, Read, Write},
@@ -15,7 +18,8 @@ use crate::config::Config;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(config: &Config, out: Output) -> Result<(), Failure> {
-    let address = reachable(config.server.listen);
+    let server = &config.server;
+    let address = reachable(if config.tls.is_some() { server.ops_listen } else { server.listen });
     match status(address) {
         Ok(200) => {
             out.done(&json!({ "ready": true, "address": address.to_string() }), "ready");

@@ -32,11 +32,12 @@ impl Issuer {
     }
 
     /// The issuer of a server that only listens on loopback; `None` for other addresses and port 0.
-    pub fn loopback(listen: SocketAddr) -> Option<Self> {
+    pub fn loopback(listen: SocketAddr, tls: bool) -> Option<Self> {
         if !listen.ip().is_loopback() || listen.port() == 0 {
             return None;
         }
-        let url = Url::parse(&format!("http://{listen}")).ok()?;
+        let scheme = if tls { "https" } else { "http" };
+        let url = Url::parse(&format!("{scheme}://{listen}")).ok()?;
         Some(Self(url.origin().ascii_serialization()))
     }
 
@@ -151,10 +152,12 @@ mod tests {
 
     #[test]
     fn a_loopback_address_makes_an_issuer() {
-        let of = |text: &str| Issuer::loopback(text.parse().unwrap()).map(|issuer| issuer.0);
+        let of = |text: &str| Issuer::loopback(text.parse().unwrap(), false).map(|issuer| issuer.0);
         assert_eq!(of("127.0.0.1:8080").as_deref(), Some("http://127.0.0.1:8080"));
         assert_eq!(of("127.0.0.1:80").as_deref(), Some("http://127.0.0.1"));
         assert_eq!(of("[::1]:8080").as_deref(), Some("http://[::1]:8080"));
+        let tls = Issuer::loopback("127.0.0.1:443".parse().unwrap(), true).map(|issuer| issuer.0);
+        assert_eq!(tls.as_deref(), Some("https://127.0.0.1"));
         assert_eq!(of("0.0.0.0:8080"), None);
         assert_eq!(of("127.0.0.1:0"), None);
     }

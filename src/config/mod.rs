@@ -26,6 +26,7 @@ mod session;
 mod store;
 mod suggest;
 mod table;
+mod tls;
 mod tokens;
 mod value;
 
@@ -51,6 +52,7 @@ pub use server::Server;
 pub use session::Session;
 pub use store::Store;
 pub use table::{KEYS, Key, REFUSED};
+pub use tls::Tls;
 pub use tokens::Tokens;
 pub use value::whole_seconds;
 
@@ -61,6 +63,8 @@ use crate::model::Secret;
 pub struct Config {
     /// `[server]`
     pub server: Server,
+    /// `[tls]`
+    pub tls: Option<Tls>,
     /// `[store]`
     pub store: Store,
     /// `[postgres]`
@@ -106,9 +110,10 @@ impl Config {
     }
 
     fn read(reader: &mut Reader, entries: Vec<document::Entry>) -> Self {
-        let store = Store::read(reader);
+        let (store, tls) = (Store::read(reader), Tls::read(reader));
         let config = Self {
-            server: Server::read(reader),
+            server: Server::read(reader, tls.is_some()),
+            tls,
             postgres: Postgres::read(reader, &store),
             store,
             redis: Redis::read(reader),

@@ -15,7 +15,7 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The operations listener. Default 127.0.0.1:9464.
     pub ops_listen: SocketAddr,
-    /// Who we are. Default `http://` + `listen` if that is loopback, otherwise required.
+    /// Who we are. Default `http://` (with TLS `https://`) + `listen` if that is loopback, otherwise required.
     pub issuer: Issuer,
     /// Worker threads; 0 is one for each core. Default 0.
     pub workers: usize,
@@ -36,7 +36,8 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+    /// `tls`: whether the public listener has a certificate.
+    pub(super) fn read(reader: &mut Reader, tls: bool) -> Self {
         let listen = reader.get(("server", "listen"), address);
         let ops_listen = reader.get(("server", "ops_listen"), address);
         reader.agree(
@@ -48,7 +49,7 @@ impl Server {
         Self {
             listen,
             ops_listen,
-            issuer: issuer(reader, listen),
+            issuer: issuer(reader, listen, tls),
             workers: reader.get(("server", "workers"), whole(0..=1024)),
             head_timeout: reader.get(("server", "head_timeout"), duration(100..=5 * MINUTE)),
             body_timeout: reader.get(("server", "body_timeout"), duration(100..=5 * MINUTE)),
@@ -61,12 +62,15 @@ impl Server {
     }
 }
 
-fn issuer(reader: &mut Reader, listen: SocketAddr) -> Issuer {
+fn issuer(reader: &mut Reader, listen: SocketAddr, tls: bool) -> Issuer {
     let place = ("server", "issuer");
     if let Some(given) = reader.optional(place, Issuer::parse) {
+        // Its clients would be sent to a plain listener that is not there.
+        let why = "must begin with https://, since `[tls]` is set";
+        reader.agree(place, ("tls", "cert"), given.secure() || !tls, why);
         return given;
     }
-    if let Some(derived) = Issuer::loopback(listen) {
+    if let Some(derived) = Issuer::loopback(listen, tls) {
         return derived;
     }
     if reader.is_sound(place) {
@@ -77,5 +81,5 @@ fn issuer(reader: &mut Reader, listen: SocketAddr) -> Issuer {
         );
     }
     // Never used: the fault above ends the start.
-    Issuer::loopback(([127, 0, 0, 1], 8080).into()).expect("a loopback address with a port")
+    Issuer::loopback(([127, 0, 0, 1], 8080).into(), tls).expect("a loopback address with a port")
 }

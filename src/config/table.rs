@@ -44,7 +44,7 @@ const fn key(section: &'static str, name: &'static str, default: &'static str, m
 pub const KEYS: &[Key] = &[
     key("server", "listen", "127.0.0.1:8080", "Address and port of the public listener."),
     key("server", "ops_listen", "127.0.0.1:9464", "Address and port of the operations listener (metrics, figures). Keep it private."),
-    key("server", "issuer", "", "The public origin: `https://host`, without path, query, fragment or trailing slash; `http` for loopback hosts only. Without it `http://` + `listen` is used when that is a loopback address; otherwise it is required.").secret(),
+    key("server", "issuer", "", "The public origin: `https://host`, without path, query, fragment or trailing slash; `http` for loopback hosts only. Without it `http://` (with `[tls]`, `https://`) + `listen` is used when that is a loopback address; otherwise it is required.").secret(),
     key("server", "workers", "0", "Worker threads, up to 1024; 0 means one for each core."),
     key("server", "head_timeout", "10s", "Time to receive a request's head (100ms to 5m)."),
     key("server", "body_timeout", "10s", "Time to receive a request's body (100ms to 5m)."),
@@ -53,6 +53,8 @@ pub const KEYS: &[Key] = &[
     key("server", "max_connections", "25000", "Open connections per worker, above which new ones wait (1 to 1000000)."),
     key("server", "request_timeout", "10s", "Time to answer a request once its head was received; then it is answered 503 with Retry-After (100ms to 5m)."),
     key("server", "max_in_flight", "4096", "Requests worked on at once; more are answered 503 with Retry-After at once (1 to 1000000)."),
+    key("tls", "cert", "", "File with the public listener's certificate and those of the authorities between it and a root (PEM). With it the listener speaks TLS 1.2 and 1.3 only. Looked at every five seconds: a renewed pair is used without a restart."),
+    key("tls", "key", "", "File with the certificate's private key (PEM: PKCS #8, PKCS #1 or SEC 1), without a passphrase. Nobody but the user the server runs as should be able to read it."),
     key("store", "data_dir", "./chancery-data", "Folder of the embedded store and of the generated master key."),
     key("store", "url", "", "Where the store is: `sqlite:path`, or `postgres://user:password@host/database` for several nodes. Without it `chancery.db` in `data_dir`.").familiar("DATABASE_URL").secret(),
     key("store", "migration_url", "", "Postgres: where migrations go, if `url` leads through a pooler. Without it `url`.").familiar("DATABASE_MIGRATION_URL").secret(),

@@ -272,10 +272,18 @@ fn values_that_do_not_go_together_are_faults() {
         ("[keys]\nalgorithms = []", "at least one"),
         ("[keys]\nalgorithms = [\"ES256\", \"ES256\"]", "each algorithm once"),
         ("[keys]\nalgorithms = [\"HS256\"]", "item 1 must be one of RS256"),
+        ("[tls]\ncert = \"a.crt\"", "[tls] key: is required with `cert`"),
+        ("[tls]\nkey = \"a.key\"", "[tls] cert: is required with `key`"),
+        (
+            "[tls]\ncert = \"a.crt\"\nkey = \"a.key\"\n[server]\nissuer = \"http://127.0.0.1\"",
+            "[server] issuer: must begin with https://",
+        ),
         ("[pages]\ntemplates = \"/nowhere/at/all\"", "a folder that exists"),
     ] {
         assert!(fault(file, &[]).contains(part), "{}", fault(file, &[]));
     }
+    let tls = load("[tls]\ncert = \"a.crt\"\nkey = \"a.key\"", &[]).unwrap();
+    assert_eq!(tls.server.issuer.as_str(), "https://127.0.0.1:8080");
     let postgres = [("DATABASE_URL", "postgres://db/chancery")];
     for (file, part) in [
         ("[postgres]\nmax_connections = 4\nmin_idle = 5", "[postgres] min_idle: must be at most `max_conn"),

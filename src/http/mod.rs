@@ -1,5 +1,6 @@
 //! HTTP: the only folder that knows actix. Handlers read the request, call the provider, write the answer.
 
+mod connection;
 mod cookies;
 pub mod error;
 mod extract;
@@ -9,6 +10,7 @@ mod operations;
 pub mod pages;
 mod patience;
 pub mod routes;
+pub mod tls;
 mod well_known;
 
 use std::{
@@ -18,6 +20,8 @@ use std::{
 };
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+
+use tls::Certificate;
 
 use crate::{model::SigningAlg, provider::Provider};
 
@@ -79,12 +83,13 @@ pub struct Shared {
 pub fn start(
     shared: &Shared,
     settings: &Settings,
-    public: TcpListener,
+    (public, certificate): (TcpListener, Option<Arc<Certificate>>),
     operations: TcpListener,
 ) -> std::io::Result<(Server, Server)> {
     let worker = Worker { shared: shared.clone(), settings: settings.clone() };
     let operator = worker.clone();
-    let public = HttpServer::new(move || {
+    let around = (Arc::new(shared.clone()), settings);
+    let public = connection::listen(public, certificate, around, move || {
         App::new()
             .configure(|app| worker.provide(app))
             .app_data(middleware::Door::new(&worker.settings))
@@ -92,15 +97,7 @@ pub fn start(
             .configure(routes::public)
             .default_service(web::to(routes::not_found))
             .wrap(from_fn(middleware::observe))
-    })
-    .workers(settings.workers)
-    .max_connections(settings.max_connections)
-    .keep_alive(settings.keep_alive)
-    .client_request_timeout(settings.head_timeout)
-    .shutdown_timeout(settings.shutdown_timeout.as_secs().max(1))
-    .disable_signals()
-    .listen(public)?
-    .run();
+    })?;
     let operations = HttpServer::new(move || {
         App::new()
             .configure(|app| operator.provide(app))

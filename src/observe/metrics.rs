@@ -65,6 +65,7 @@ pub(super) struct Http {
     pub(super) in_flight: Level,
     pub(super) rejected: Counters<1>,
     pub(super) panics: Counters<0>,
+    pub(super) certificates: Counters<1>,
 }
 
 impl Http {
@@ -81,6 +82,7 @@ impl Http {
             in_flight: to.level("chancery_http_requests_in_flight", "Requests being handled."),
             rejected: to.counters("chancery_http_rejected_total", "Requests refused before routing.", [closed(Rejection::ALL, "reason", Rejection::as_str)]),
             panics: to.counters("chancery_panics_total", "Caught panics.", []),
+            certificates: to.counters("chancery_tls_renewals_total", "Changed certificate files, put in force or refused.", [outcome()]),
         }
     }
 }

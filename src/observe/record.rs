@@ -50,6 +50,11 @@ impl Metrics {
     pub fn panicked(&self) {
         self.registry.add(self.http.panics, [], 1);
     }
+
+    /// The files of the TLS certificate were changed: it is in force, or refused.
+    pub fn certificate_changed(&self, in_force: bool) {
+        self.registry.add(self.http.certificates, [usize::from(in_force)], 1);
+    }
 }
 
 /// Protocol.

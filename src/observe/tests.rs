@@ -63,6 +63,7 @@ fn every_series_is_there_at_zero_from_the_start() {
         r#"chancery_build_info{version="1.2.3",revision="abc",rustc="1.95"}"#,
         "chancery_revocation_propagation_seconds_count",
         "chancery_panics_total",
+        r#"chancery_tls_renewals_total{outcome="failure"}"#,
     ] {
         assert!(samples.contains_key(series), "{series}");
     }
@@ -163,6 +164,7 @@ fn each_method_counts_in_its_own_series() {
     metrics.logout(Logout::Rp);
     metrics.password_hashed(HashOperation::Verify, Duration::from_millis(10));
     metrics.password_hash_rejected();
+    metrics.certificate_changed(true);
     metrics.key_rotated(true);
     metrics.query(metrics.operation("commit").unwrap(), Duration::ZERO);
     metrics.store_error("io");
@@ -179,6 +181,7 @@ fn each_method_counts_in_its_own_series() {
     for (series, value) in [
         (r#"chancery_http_rejected_total{reason="timeout"}"#, 1.0),
         ("chancery_panics_total", 1.0),
+        (r#"chancery_tls_renewals_total{outcome="success"}"#, 1.0),
         (
             r#"chancery_token_requests_total{grant_type="client_credentials",outcome="success",error="none"}"#,
             1.0,

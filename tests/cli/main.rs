@@ -17,6 +17,7 @@ mod server;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod stop;
+mod tls;
 
 use process::Place;
 

@@ -31,6 +31,7 @@ pub struct TestApp {
     pub provider: Arc<Provider>,
     store: Backend,
     http: reqwest::Client,
+    figures: reqwest::Client,
     folder: tempfile::TempDir,
 }
 
@@ -112,7 +113,16 @@ impl TestApp {
         });
         ready.await.expect("the server starts");
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
-        Self { url, operations, clock, provider, store, http: http.expect("an HTTP client"), folder }
+        let (http, figures) = (http.expect("an HTTP client"), reqwest::Client::new());
+        Self { url, operations, clock, provider, store, http, figures, folder }
+    }
+
+    /// Asks the public listener by HTTP/2 from now on, without asking whether it can.
+    #[must_use]
+    pub fn over_http2(mut self) -> Self {
+        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        self.http = builder.http2_prior_knowledge().build().expect("an HTTP client");
+        self
     }
 
     /// Statements so far.
@@ -353,7 +363,7 @@ impl TestApp {
     }
 
     pub async fn get_operations(&self, path: &str) -> Answer {
-        self.send(self.http.get(format!("{}{path}", self.operations))).await
+        self.send(self.figures.get(format!("{}{path}", self.operations))).await
     }
 
     /// A request of any shape to the public listener.

@@ -11,6 +11,7 @@ mod client_auth;
 mod consent;
 mod enumeration;
 mod hot_path;
+mod http2;
 mod introspect;
 mod keys;
 mod login;

@@ -9,6 +9,12 @@ use crate::{
 const HOMES: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "app", "cli"]),
     ("actix_rt", &["http/", "app", "cli"]),
+    // What actix-web is made of, for accepting connections.
+    ("actix_http", &["http/connection/"]),
+    ("actix_server", &["http/connection/"]),
+    ("actix_service", &["http/connection/"]),
+    ("h2", &["http/connection/"]),
+    ("tokio_rustls", &["http/connection/"]),
     ("rusqlite", &["store/sqlite/"]),
     ("refinery", &["store/sqlite/", "store/postgres/"]),
     ("tokio_postgres", &["store/postgres/"]),
@@ -18,8 +24,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus", &["observe/"]),
     ("minijinja", &["http/pages/"]),
     ("clap", &["cli"]),
-    // TLS to Postgres names the provider it runs on.
-    ("aws_lc_rs", &["crypto/", "store/postgres/tls.rs"]),
+    // TLS names the provider it runs on.
+    ("aws_lc_rs", &["crypto/", "store/postgres/tls.rs", "http/tls.rs"]),
+    ("rustls", &["store/postgres/tls.rs", "http/tls.rs"]),
     ("aes_gcm", &["crypto/"]),
     ("argon2", &["crypto/"]),
     ("hkdf", &["crypto/"]),

@@ -1,0 +1,185 @@
+//! Connections of the public listener: TLS, and which HTTP is spoken in them (RFC 9113 §3).
+//!
+//! HTTP/1.1 is actix's. What is around it is our own, because actix-web's server would wait without end
+//! for the first bytes where HTTP/2 is possible too, and has no limits for HTTP/2 (docs/decisions/0016).
+
+mod http2;
+mod translate;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_http::{HttpService, Protocol, Request, Response, body::BoxBody};
+use actix_server::{GracefulShutdownSignal, Server};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
+};
+use actix_web::dev::{AppConfig, ServiceResponse};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::{Settings, Shared, tls::Certificate};
+
+/// How long a connection that ends may take to say so.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// RFC 9113 §3.4: what a client with prior knowledge begins with, as far as it must be seen.
+const PREFACE: &[u8; 12] = b"PRI * HTTP/2";
+
+/// A stream of bytes from and to a client.
+trait Wire: AsyncRead + AsyncWrite + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Wire for T {}
+
+/// A connection on its way to whoever speaks its HTTP.
+type Accepted<T> = (T, Protocol, Option<SocketAddr>);
+
+/// Answers on the socket with an application of `app`, one for each worker.
+pub(super) fn listen<I, S>(
+    socket: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+    (shared, settings): (Arc<Shared>, &Settings),
+    app: impl Fn() -> I + Send + Clone + 'static,
+) -> io::Result<Server>
+where
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<BoxBody>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + 'static,
+    S::Service: 'static,
+{
+    let builder = Server::build()
+        .workers(settings.workers)
+        .max_concurrent_connections(settings.max_connections)
+        .shutdown_timeout(settings.shutdown_timeout.as_secs().max(1))
+        .disable_signals();
+    let (stopping, settings) = (builder.graceful_shutdown_signal(), settings.clone());
+    let acceptor = certificate.map(|certificate| TlsAcceptor::from(Arc::new(certificate.server_config())));
+    let workers = move || {
+        let app = app().into_factory().map_err(|error: actix_web::Error| error.error_response().into());
+        let app = map_config(app, |()| AppConfig::default());
+        let around = Around {
+            settings: settings.clone(),
+            shared: Arc::clone(&shared),
+            stopping: stopping.clone(),
+            acceptor: acceptor.clone(),
+        };
+        fn_factory(move || {
+            let (app, around) = (app.new_service(()), around.clone());
+            async move {
+                let worker = Rc::new(worker(Rc::new(app.await?), around).await?);
+                Ok::<_, ()>(fn_service(move |socket| Rc::clone(&worker).accept(socket)))
+            }
+        })
+    };
+    Ok(builder.listen("public", socket, workers)?.run())
+}
+
+/// What answers a request, whichever HTTP it came by.
+trait Answers:
+    Service<Request, Response = ServiceResponse<BoxBody>, Error = Response<BoxBody>> + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Response<BoxBody>> + 'static
+{
+}
+
+/// What every connection is handled with.
+#[derive(Clone)]
+struct Around {
+    settings: Settings,
+    shared: Arc<Shared>,
+    stopping: GracefulShutdownSignal,
+    acceptor: Option<TlsAcceptor>,
+}
+
+/// The connections of one worker.
+struct Worker<A, P, T> {
+    app: Rc<A>,
+    /// HTTP/1.1, on a plain connection and under TLS.
+    plain: P,
+    secured: T,
+    around: Around,
+}
+
+/// HTTP/1.1 on a connection.
+async fn http1<T: Wire, A: Answers>(
+    app: &Rc<A>,
+    around: &Around,
+) -> Result<impl Service<Accepted<T>, Response = ()> + use<T, A>, ()> {
+    let (app, stopping) = (Rc::clone(app), around.stopping.clone());
+    HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .keep_alive(around.settings.keep_alive)
+        .client_request_timeout(around.settings.head_timeout)
+        .client_disconnect_timeout(FAREWELL)
+        .finish(fn_factory(move || std::future::ready(Ok::<_, ()>(Rc::clone(&app)))))
+        .new_service(())
+        .await
+}
+
+async fn worker<A: Answers>(
+    app: Rc<A>,
+    around: Around,
+) -> Result<
+    Worker<
+        A,
+        impl Service<Accepted<TcpStream>, Response = ()> + use<A>,
+        impl Service<Accepted<TlsStream<TcpStream>>, Response = ()> + use<A>,
+    >,
+    (),
+> {
+    let (plain, secured) = (http1(&app, &around).await?, http1(&app, &around).await?);
+    Ok(Worker { app, plain, secured, around })
+}
+
+impl<A, P, T> Worker<A, P, T>
+where
+    A: Answers,
+    P: Service<Accepted<TcpStream>, Response = ()>,
+    T: Service<Accepted<TlsStream<TcpStream>>, Response = ()>,
+{
+    /// Takes a connection to its end. What a client does wrong is its own affair, so nothing is told.
+    async fn accept(self: Rc<Self>, socket: TcpStream) -> Result<(), ()> {
+        let peer = socket.peer_addr().ok();
+        if let Some(acceptor) = &self.around.acceptor {
+            // On the heap, so that plain connections do not pay for the room that TLS takes.
+            return Box::pin(self.secure(acceptor, socket, peer)).await;
+        }
+        let mut first = [0; PREFACE.len()];
+        // Looked at once in the life of a connection; no byte is taken or copied.
+        let looked = timeout(self.around.settings.head_timeout, socket.peek(&mut first)).await;
+        looked.map_err(drop)?.map_err(drop)?;
+        if first == *PREFACE {
+            return Box::pin(http2::serve(socket, peer, &self.app, &self.around)).await;
+        }
+        self.plain.call((socket, Protocol::Http1, peer)).await.map_err(drop)
+    }
+
+    async fn secure(&self, to: &TlsAcceptor, socket: TcpStream, peer: Option<SocketAddr>) -> Result<(), ()> {
+        let accepted = timeout(self.around.settings.head_timeout, to.accept(socket)).await.map_err(drop)?;
+        let stream = accepted.map_err(|error| tracing::debug!(%error, "no TLS connection came about"))?;
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            return http2::serve(stream, peer, &self.app, &self.around).await;
+        }
+        self.secured.call((stream, Protocol::Http1, peer)).await.map_err(drop)
+    }
+}
