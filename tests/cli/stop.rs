@@ -83,3 +83,35 @@ fn a_request_under_way_is_finished() {
     assert_eq!(client.status(), Some(200));
     assert_eq!(server.child.wait().expect("it ends").code(), Some(0));
 }
+
+/// RFC 9113 §6.8: a client of HTTP/2 is told to go, and what it has asked for is answered.
+#[test]
+fn a_connection_of_http_2_is_ended_gently() {
+    let place = Place::new().with("CHANCERY_SERVER_SHUTDOWN_TIMEOUT", "60s");
+    let mut server = place.serve();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(&server.listen).await.expect("it listens");
+        let (send, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
+        let connection = tokio::spawn(connection);
+        let mut send = send.ready().await.expect("a connection");
+        let begun = http::Request::post(format!("http://{}/oauth/token", server.listen));
+        let begun = begun.header("content-type", "application/x-www-form-urlencoded").body(());
+        let (answer, mut body) = send.send_request(begun.expect("a request"), false).expect("it is sent");
+        let mut balancer = Kept::open(&server.listen);
+        assert_eq!(balancer.ready(), Some(200));
+        terminate(&server.child);
+        while balancer.ready() == Some(200) {}
+        body.send_data("grant_type=x".into(), true).expect("it takes the rest");
+        let answer = tokio::time::timeout(DEADLINE, answer).await.expect("in time").expect("an answer");
+        assert_eq!(answer.status().as_u16(), 400, "there is no such grant, but an answer");
+        tokio::time::timeout(DEADLINE, connection)
+            .await
+            .expect("in time")
+            .expect("no panic")
+            .expect("gently");
+    });
+    let begun = Instant::now();
+    assert_eq!(server.child.wait().expect("it ends").code(), Some(0));
+    assert!(begun.elapsed() < DEADLINE / 2, "nobody had to wait for the shutdown timeout");
+}

@@ -32,6 +32,10 @@ use super::{Settings, Shared, tls::Certificate};
 /// How long a connection that ends may take to say so.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// actix's clock for HTTP/1.1 is up to half a second late, and it never notices a time that is past when
+/// it is set: with less than this a client could stay for ever.
+const LEAST_HEAD_TIMEOUT: Duration = Duration::from_millis(600);
+
 /// RFC 9113 §3.4: what a client with prior knowledge begins with, as far as it must be seen.
 const PREFACE: &[u8; 12] = b"PRI * HTTP/2";
 
@@ -129,7 +133,7 @@ async fn http1<T: Wire, A: Answers>(
             async move { stopping.notified().await }
         })
         .keep_alive(around.settings.keep_alive)
-        .client_request_timeout(around.settings.head_timeout)
+        .client_request_timeout(around.settings.head_timeout.max(LEAST_HEAD_TIMEOUT))
         .client_disconnect_timeout(FAREWELL)
         .finish(fn_factory(move || std::future::ready(Ok::<_, ()>(Rc::clone(&app)))))
         .new_service(())
