@@ -1,7 +1,9 @@
 //! HTTP: the only folder that knows actix. Handlers read the request, call the provider, write the answer.
 
+mod coding;
 mod connection;
 mod cookies;
+mod document;
 pub mod error;
 mod extract;
 mod middleware;
@@ -94,6 +96,7 @@ pub fn start(
             .configure(|app| worker.provide(app))
             .app_data(middleware::Door::new(&worker.settings))
             .app_data(web::Data::new(well_known::Metadata::new(&worker.shared)))
+            .app_data(web::Data::new(pages::asset::Assets::new(&worker.shared.pages)))
             .configure(routes::public)
             .default_service(web::to(routes::not_found))
             .wrap(from_fn(middleware::observe))

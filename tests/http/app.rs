@@ -227,8 +227,13 @@ impl TestApp {
 
     /// Makes a user without a password.
     pub async fn user(&self, username: &str) -> User {
-        let provider = &self.provider;
         let claims = serde_json::json!({"name": "Alice Example", "email": "alice@example.org"});
+        self.user_with(username, claims).await
+    }
+
+    /// A person of whom these claims are known.
+    pub async fn user_with(&self, username: &str, claims: Value) -> User {
+        let provider = &self.provider;
         let user = User {
             id: UserId(provider.random.id(provider.clock.millis())),
             username: username.into(),

@@ -8,6 +8,7 @@ mod browser;
 mod canary;
 mod claims;
 mod client_auth;
+mod compression;
 mod consent;
 mod enumeration;
 mod hot_path;

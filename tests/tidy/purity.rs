@@ -22,6 +22,8 @@ const HOMES: &[(&str, &[&str])] = &[
     // Also a section of the configuration, which the composition root hands to the cache.
     ("redis", &["cache/", "config/", "app", "cli"]),
     ("prometheus", &["observe/"]),
+    // Where it is decided what may be compressed.
+    ("flate2", &["http/coding.rs"]),
     ("minijinja", &["http/pages/"]),
     ("clap", &["cli"]),
     // TLS names the provider it runs on.

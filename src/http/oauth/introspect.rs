@@ -9,6 +9,7 @@ use super::private_json;
 use crate::{
     http::{
         Shared,
+        coding::negotiated,
         error::Failure,
         extract::{Form, Json, authorization},
     },
@@ -55,5 +56,5 @@ pub async fn batch(shared: Data<Shared>, req: HttpRequest, body: Json) -> Result
         let text = "The body must be JSON of the form {'tokens': ['TOKEN', ...]}.";
         return Err(OauthError::invalid_request(text).into());
     }
-    Ok(private_json(answer))
+    Ok(negotiated(&req, answer, private_json))
 }

@@ -2,31 +2,36 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS},
+    http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
     web::Data,
 };
 
-use super::Asset;
+use super::{Asset, Pages};
 use crate::{
-    http::{Shared, routes::not_found},
+    http::{document::Document, routes::not_found},
     protocol::Params,
 };
 
+/// The assets as they are sent, made once.
+pub struct Assets(Vec<(Asset, Document)>);
+
+impl Assets {
+    /// Those of the pages.
+    pub fn new(pages: &Pages) -> Self {
+        let made = |asset: &Asset| {
+            (asset.clone(), Document::new(asset.content_type, asset.body.clone().into_owned()))
+        };
+        Self(pages.assets().iter().map(made).collect())
+    }
+}
+
 /// An asset by its path. With the version in the query it may be kept for ever.
-pub async fn get(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
-    let Some(asset) = shared.pages.asset(req.path()) else { return not_found().await };
+pub async fn get(assets: Data<Assets>, req: HttpRequest) -> HttpResponse {
+    let Some((asset, document)) = assets.0.iter().find(|(asset, _)| asset.path == req.path()) else {
+        return not_found().await;
+    };
     let params = Params::parse(req.query_string().as_bytes()).unwrap_or_default();
     let current = params.get("v") == Some(asset.version());
-    let etag = asset.etag.as_str();
-    let seen = req.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let fresh = seen.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag);
-    let mut answer = if fresh { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    answer
-        .insert_header((CACHE_CONTROL, if current { Asset::CACHE_CONTROL } else { "no-cache" }))
-        .insert_header((ETAG, etag))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    if fresh {
-        return answer.finish();
-    }
-    answer.insert_header((CONTENT_TYPE, asset.content_type)).body(asset.body.to_string())
+    let cache_control = if current { Asset::CACHE_CONTROL } else { "no-cache" };
+    document.answer(&req, &[(CACHE_CONTROL, cache_control), (X_CONTENT_TYPE_OPTIONS, "nosniff")])
 }
