@@ -13,6 +13,7 @@
 //! | OpenID Connect Core §5.3, RFC 6750 — userinfo | [`protocol::userinfo`], [`protocol::bearer`] | `provider/userinfo.rs` | `http/oauth/userinfo.rs` |
 //! | OpenID Connect RP-Initiated Logout | [`protocol::logout`] | `provider/logout.rs` | `http/oauth/logout.rs` |
 //! | RFC 8414, OpenID Connect Discovery — metadata | [`protocol::discovery`] | | `http/well_known.rs` |
+//! | RFC 8446 — TLS; RFC 9113 — HTTP/2 | | | `http/tls.rs`, `http/connection/http2.rs` |
 //! | RFC 7636 — PKCE | [`protocol::pkce`] | | |
 //! | RFC 8707 — resource indicators | [`protocol::resource`], [`protocol::audience`] | | |
 //! | RFC 9068 and the sealed form — access tokens | [`protocol::access_token`] | `provider/mint.rs` | |
