@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use chancery::model::TokenFormat;
+use chancery::model::{SigningAlg, TokenFormat};
 use reqwest::header::HeaderMap;
 use serde_json::json;
 
@@ -100,7 +100,7 @@ async fn large_batches_are_compressed_for_those_who_ask() {
 async fn no_answer_with_a_secret_and_no_page_is_ever_compressed() {
     let app = TestApp::start().await;
     let client = app.client("app", |client| client.introspect_any = true).await;
-    app.client("jwt", |client| client.token_format = TokenFormat::Jwt).await;
+    app.client("jwt", |client| client.token_format = TokenFormat::Jwt(SigningAlg::EdDSA)).await;
     let user = app.user_with("alice", json!({ "name": "a".repeat(12 * 1024) })).await;
     for accepted in GREEDY {
         let post = |client_id: &str, path: &str, form: &[(&str, &str)]| {
