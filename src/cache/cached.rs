@@ -13,7 +13,10 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    CacheFigures, Doorbell, FeedOptions, Redis, RemoteDoorbell, Tail, caches::Caches, l1::L1, l2::L2,
+    CacheFigures, Doorbell, FeedOptions, Redis, RemoteDoorbell, Tail,
+    caches::Caches,
+    l1::{L1, Loaded},
+    l2::L2,
     weigh::Weigh,
 };
 use crate::{crypto::seal::Sealer, model::*, resilience::Clock, store::*};
@@ -104,14 +107,34 @@ impl<S: Store + ?Sized> Cached<S> {
         cache.hit(key, self.tail.fresh.now()?)
     }
 
+    /// From memory once the node is fresh, else read and kept.
+    async fn asked<K, V, Q, F, R>(
+        &self,
+        cache: &L1<K, V>,
+        key: &Q,
+        read: impl Fn() -> F,
+    ) -> Result<Option<Arc<V>>, StoreError>
+    where
+        K: Weigh + Hash + Eq + Clone + Borrow<Q>,
+        V: Weigh,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<R, StoreError>>,
+        R: Into<Loaded<V>>,
+    {
+        let now = self.fresh().await?;
+        match cache.get(key, now) {
+            Some(known) => Ok(known),
+            None => cache.load(key, now, read).await,
+        }
+    }
+
     async fn fresh(&self) -> Result<Duration, StoreError> {
         let stale = |_| StoreError::new(StoreErrorKind::Connection, "the change feed cannot be read");
         self.tail.fresh().await.map_err(stale)
     }
 }
 
-/// What `async_trait` makes of an `async fn`. Written out where most answers are hits: a future that has its
-/// answer is a small one.
+/// What `async_trait` makes of an `async fn`. Written out where most answers are hits: those are small ones.
 type Answer<'f, T> = Pin<Box<dyn Future<Output = Result<Option<Arc<T>>, StoreError>> + Send + 'f>>;
 
 #[async_trait]
@@ -127,14 +150,8 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
             return Box::pin(ready(Ok(known)));
         }
         Box::pin(async move {
-            let now = self.fresh().await?;
-            match cache.get(client_id, now) {
-                Some(known) => Ok(known),
-                None => {
-                    let read = || self.through(cache, client_id, self.store.client(client_id));
-                    cache.load(client_id, now, read).await
-                }
-            }
+            self.asked(cache, client_id, || self.through(cache, client_id, self.store.client(client_id)))
+                .await
         })
     }
 
@@ -148,14 +165,7 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
             return Box::pin(ready(Ok(known)));
         }
         Box::pin(async move {
-            let now = self.fresh().await?;
-            match cache.get(&key, now) {
-                Some(known) => Ok(known),
-                None => {
-                    let read = || self.through(cache, &key, self.store.client_by_key(key));
-                    cache.load(&key, now, read).await
-                }
-            }
+            self.asked(cache, &key, || self.through(cache, &key, self.store.client_by_key(key))).await
         })
     }
 
@@ -164,12 +174,8 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
     }
 
     async fn resource(&self, uri: &str) -> Result<Option<Arc<Resource>>, StoreError> {
-        let now = self.fresh().await?;
         let cache = &self.tail.caches.resource;
-        match cache.get(uri, now) {
-            Some(known) => Ok(known),
-            None => cache.load(uri, now, || self.through(cache, uri, self.store.resource(uri))).await,
-        }
+        self.asked(cache, uri, || self.through(cache, uri, self.store.resource(uri))).await
     }
 
     async fn resources(&self, after: Option<Id>, limit: usize) -> Result<Vec<Resource>, StoreError> {
@@ -188,13 +194,9 @@ impl<S: Store + ?Sized> Users for Cached<S> {
         if let Some(known) = self.hit(cache, &id) {
             return Box::pin(ready(Ok(known)));
         }
-        Box::pin(async move {
-            let now = self.fresh().await?;
-            match cache.get(&id, now) {
-                Some(known) => Ok(known),
-                None => cache.load(&id, now, || self.through(cache, &id, self.store.user(id))).await,
-            }
-        })
+        Box::pin(
+            async move { self.asked(cache, &id, || self.through(cache, &id, self.store.user(id))).await },
+        )
     }
 
     async fn user_by_name(&self, username: &str) -> Result<Option<User>, StoreError> {
@@ -237,12 +239,7 @@ impl<S: Store + ?Sized> Grants for Cached<S> {
     }
 
     async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {
-        let now = self.fresh().await?;
-        let cache = &self.tail.caches.family;
-        match cache.get(&id, now) {
-            Some(known) => Ok(known),
-            None => cache.load(&id, now, || self.store.family(id)).await,
-        }
+        self.asked(&self.tail.caches.family, &id, || self.store.family(id)).await
     }
 }
 

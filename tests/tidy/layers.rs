@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "observe",
             // A request's time begins here (decision 14), and refusals spread the moments of return.
             "resilience::deadline",
+            "resilience::in_moments",
             "resilience::jitter",
         ],
     ),

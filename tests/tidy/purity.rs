@@ -28,7 +28,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     // TLS names the provider it runs on.
     ("aws_lc_rs", &["crypto/", "store/postgres/tls.rs", "http/tls.rs"]),
-    ("rustls", &["store/postgres/tls.rs", "http/tls.rs"]),
+    ("rustls", &["store/postgres/", "cache/redis/", "http/tls.rs"]),
     ("aes_gcm", &["crypto/"]),
     ("argon2", &["crypto/"]),
     ("hkdf", &["crypto/"]),
