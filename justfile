@@ -22,3 +22,7 @@ tidy:
 # Licences, advisories and bans of the dependencies (needs cargo-deny)
 deny:
     cargo deny check
+
+# Instructions per operation of the hot paths against the record; `just instruction_counts --write` renews it
+instruction_counts *ARGS:
+    ./scripts/instruction_counts {{ARGS}}

@@ -4,10 +4,20 @@
 
 #[path = "../tests/servers/mod.rs"]
 mod servers;
+mod site;
 mod suite;
+mod turns;
 
 criterion::criterion_group!(
     performance,
+    suite::requests::measure,
+    suite::decisions::measure,
+    suite::parameters::measure,
+    suite::answers::measure,
+    suite::memory::measure,
+    suite::revocations::measure,
+    suite::change_feed::measure,
+    suite::metrics::measure,
     suite::group_commit::measure,
     suite::postgres_reads::measure,
     suite::redis_strategies::measure

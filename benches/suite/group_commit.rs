@@ -22,7 +22,10 @@ use chancery::{
 };
 use criterion::{Criterion, Throughput};
 
-use crate::servers;
+use crate::{
+    servers,
+    turns::{only_tried, print_line},
+};
 
 const CALLERS: usize = 64;
 /// Each variant is measured so often, so long.
@@ -46,13 +49,17 @@ pub fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("group_commit");
     group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     group.throughput(Throughput::Elements(CALLERS as u64));
+    let mut asked_for = false;
     for variant in &mut variants {
         group.bench_function(variant.name, |bencher| {
+            asked_for = true;
             bencher.iter_custom(|rounds| runtime.block_on(variant.rotate(rounds)));
         });
     }
     group.finish();
-    runtime.block_on(compare(&mut variants));
+    if asked_for && !only_tried() {
+        runtime.block_on(compare(&mut variants));
+    }
 }
 
 /// Takes turns, so that whatever else the machine does meanwhile slows all of them alike.
@@ -188,9 +195,4 @@ fn id() -> Id {
     let mut random = [0; 10];
     getrandom::fill(&mut random).expect("randomness");
     Id::new(NOW.0 * 1000 + COUNT.fetch_add(1, Ordering::Relaxed) / 8, random)
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
-fn print_line(line: &str) {
-    println!("{line}");
 }

@@ -10,7 +10,10 @@ use criterion::{Criterion, Throughput};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use tokio_postgres::{Client, NoTls, Statement};
 
-use crate::servers;
+use crate::{
+    servers,
+    turns::{only_tried, print_line},
+};
 
 const CALLERS: usize = 64;
 const ROWS: i64 = 10_000;
@@ -99,12 +102,18 @@ pub fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("postgres_reads");
     group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
     group.throughput(Throughput::Elements(CALLERS as u64));
+    let mut asked_for = false;
     for (name, way) in &ways {
         let reads = |rounds| runtime.block_on(way.reads(rounds));
-        group.bench_function(*name, |bencher| bencher.iter_custom(reads));
+        group.bench_function(*name, |bencher| {
+            asked_for = true;
+            bencher.iter_custom(reads);
+        });
     }
     group.finish();
-    runtime.block_on(compare(&ways));
+    if asked_for && !only_tried() {
+        runtime.block_on(compare(&ways));
+    }
 }
 
 async fn ways() -> Vec<(&'static str, Way)> {
@@ -134,11 +143,8 @@ async fn compare(ways: &[(&'static str, Way)]) {
     let medians: Vec<f64> = medians.collect();
     for ((name, _), median) in ways.iter().zip(&medians) {
         let ratio = median / medians[0];
-        report(&format!("{name:>10}: {median:>8.0} reads/s at {CALLERS} callers, {ratio:.2} of the pool"));
+        print_line(&format!(
+            "{name:>10}: {median:>8.0} reads/s at {CALLERS} callers, {ratio:.2} of the pool"
+        ));
     }
-}
-
-#[allow(clippy::print_stdout, reason = "it is what a benchmark is for")]
-fn report(line: &str) {
-    println!("{line}");
 }

@@ -127,8 +127,9 @@ impl Node {
         }
     }
 
-    /// What must be true before the first answer.
-    async fn begin(&self) -> Result<(), AppError> {
+    /// What must be true before the first answer. [`Node::serve`] does it; without it a node can be asked
+    /// in process, without listeners and without anything that runs beside.
+    pub async fn begin(&self) -> Result<(), AppError> {
         if self.redis.is_some() && !self.config.store.is_postgres() {
             tracing::warn!(
                 "Redis is configured, but the store is embedded: no other node can share it, so that Redis gains nothing"
