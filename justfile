@@ -26,3 +26,19 @@ deny:
 # Instructions per operation of the hot paths against the record; `just instruction_counts --write` renews it
 instruction_counts *ARGS:
     ./scripts/instruction_counts {{ARGS}}
+
+# Two measurements, with medians and confidence; fails when the second is worse
+compare_benchmarks *ARGS:
+    ./scripts/compare_benchmarks.py {{ARGS}}
+
+# From measured costs and a wished load to cores, memory, nodes and a price
+capacity *ARGS:
+    ./scripts/capacity.py {{ARGS}}
+
+# A demo under load, against a bare server
+performance_benchmark *ARGS:
+    ./scripts/performance_benchmark.sh {{ARGS}}
+
+# All that is measured, against the last time: all, benchmarks, load-test or memory
+run_performance_optimization *ARGS:
+    ./scripts/run_performance_optimization.sh {{ARGS}}

@@ -24,7 +24,7 @@ use criterion::{Criterion, Throughput};
 
 use crate::{
     servers,
-    turns::{only_tried, print_line},
+    turns::{only_tried, print_line, wanted},
 };
 
 const CALLERS: usize = 64;
@@ -43,6 +43,9 @@ struct Variant {
 
 /// Measures every variant, and prints what group commit is worth on each store.
 pub fn measure(criterion: &mut Criterion) {
+    if !wanted("group_commit") {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut variants = runtime.block_on(variants(folder.path()));

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::{
     servers,
-    turns::{only_tried, print_line},
+    turns::{only_tried, print_line, wanted},
 };
 
 const CALLERS: usize = 64;
@@ -97,6 +97,9 @@ impl Way {
 
 /// Measures every way, and prints the ratio.
 pub fn measure(criterion: &mut Criterion) {
+    if !wanted("postgres_reads") {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let ways = runtime.block_on(ways());
     let mut group = criterion.benchmark_group("postgres_reads");

@@ -12,12 +12,15 @@ use chancery::{
 use criterion::{Criterion, Throughput};
 use tokio::runtime::Runtime;
 
-use crate::servers;
+use crate::{servers, turns::wanted};
 
 const CALLERS: [usize; 3] = [1, 8, 64];
 
 /// Runs every strategy with every number of callers.
 pub fn measure(criterion: &mut Criterion) {
+    if !wanted("redis") {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let server = runtime.block_on(servers::Redis::start());
     let mut group = criterion.benchmark_group("redis");

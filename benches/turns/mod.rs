@@ -1,6 +1,8 @@
 //! Ways to do one thing, measured in turns within one run, so that whatever else the machine does meanwhile
 //! slows all of them alike. What is printed is the time of each, and how much faster it is than the first.
 
+#![allow(dead_code, reason = "each benchmark uses some of it")]
+
 use std::{
     cell::Cell,
     hint::black_box,
@@ -58,6 +60,29 @@ pub fn compare(criterion: &mut Criterion, name: &str, elements: u64, mut ways: V
     if asked_for.get() && !only_tried() {
         take_turns(name, elements, &mut ways);
     }
+}
+
+/// Options of criterion and of cargo that take no value.
+const FLAGS: [&str; 8] =
+    ["--bench", "--test", "--list", "--exact", "--noplot", "--quick", "--quiet", "--verbose"];
+
+/// Whether a group may be asked for, so that no server is started in vain: its name must be part of the filter
+/// on the command line, or the other way round.
+pub fn wanted(group: &str) -> bool {
+    let mut arguments = std::env::args().skip(1);
+    let filter = loop {
+        match arguments.next() {
+            None => return true,
+            Some(flag) if FLAGS.contains(&flag.as_str()) || flag.contains('=') => {}
+            Some(option) if option.starts_with('-') => drop(arguments.next()),
+            Some(filter) => break filter,
+        }
+    };
+    let wanted = filter.contains(group) || group.contains(&filter);
+    if !wanted {
+        print_line(&format!("{group}: not asked for"));
+    }
+    wanted
 }
 
 /// Whether everything is done once only, to see that it works (`cargo test --benches`).

@@ -13,6 +13,7 @@ mod log;
 mod master_key;
 mod nodes;
 mod process;
+mod scripts;
 mod server;
 #[path = "../servers/mod.rs"]
 mod servers;

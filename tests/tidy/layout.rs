@@ -95,6 +95,7 @@ fn every_script_is_executable_and_a_recipe() {
 fn a_script_without_a_recipe_is_noticed() {
     assert_one(&script_faults("scripts/load", "test:\n    ./scripts/test\n", true), "justfile");
     assert_one(&script_faults("scripts/load", "load:\n    ./scripts/load\n", false), "executable");
+    assert_none(script_faults("scripts/load.py", "load:\n    ./scripts/load.py\n", true));
 }
 
 fn strangers(files: &[String]) -> Vec<String> {
@@ -114,7 +115,8 @@ fn script_faults(path: &str, justfile: &str, executable: bool) -> Vec<String> {
     if !executable {
         faults.push(format!("{path}:1: not executable; chmod +x"));
     }
-    let name = path.trim_start_matches("scripts/");
+    // The recipe's name has no `.sh` or `.py`: a name with a dot is none to `just`.
+    let name = path.trim_start_matches("scripts/").split('.').next().unwrap_or_default();
     if !justfile.lines().any(|line| line.starts_with(name) && line[name.len()..].starts_with([' ', ':', '*']))
     {
         faults.push(format!("{path}:1: no recipe `{name}` in the justfile; add one"));

@@ -1,0 +1,45 @@
+//! The scripts that judge measurements can fail: each checks its own judgement.
+
+use std::{path::Path, process::Command};
+
+/// Runs a script of the repository; whether it succeeded, and what it printed.
+fn run(script: &str, arguments: &[&str]) -> (bool, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(script);
+    let ran = Command::new(path).args(arguments).output().expect("python3 is installed");
+    let said = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (ran.status.success(), said.concat())
+}
+
+#[test]
+fn a_slower_hot_path_fails_the_instruction_counts() {
+    let (good, said) = run("instruction_counts", &["--self-test"]);
+    assert!(good && said.contains("the comparison works") && said.contains("SLOWER"), "{said}");
+}
+
+#[test]
+fn a_worse_measurement_is_told_from_noise() {
+    let (good, said) = run("compare_benchmarks.py", &["--self-test"]);
+    assert!(good && said.contains("the comparison works"), "{said}");
+}
+
+#[test]
+fn capacity_is_the_sum_that_its_help_shows() {
+    let (good, said) = run("capacity.py", &["--self-test"]);
+    assert!(good && said.contains("the sum works"), "{said}");
+}
+
+#[test]
+fn two_measurements_are_compared_by_exit_status() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, rates: [u32; 5]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("{{\"token\":{{\"rate\":{rates:?}}}}}")).expect("it is written");
+        path.display().to_string()
+    };
+    let before = write("before.json", [1000, 1010, 990, 1005, 995]);
+    let worse = write("worse.json", [800, 810, 790, 805, 795]);
+    assert!(run("compare_benchmarks.py", &[&before, &before]).0);
+    let (good, said) = run("compare_benchmarks.py", &[&before, &worse]);
+    assert!(!good && said.contains("WORSE"), "{said}");
+    assert!(run("compare_benchmarks.py", &[&worse, &before]).0, "faster is not worse");
+}
