@@ -27,11 +27,11 @@ pub fn measure(criterion: &mut Criterion) {
     print_line(&format!("password: the processor has {}", kernel()));
     let params = Params::default();
     let mut memory = Memory::new();
-    let mut library = library(&params);
+    let library = library(&params);
     let ours = password::hash(PASSWORD.as_bytes(), &params, [3; SALT], &mut Memory::new());
     assert!(password::verify(PASSWORD.as_bytes(), &ours, &mut memory));
     let ways = vec![
-        Way::new("the argon2 crate", move || library()),
+        Way::new("the argon2 crate", library),
         Way::new("ours", || password::hash(black_box(PASSWORD.as_bytes()), &params, [3; SALT], &mut memory)),
     ];
     compare(criterion, "password hash", 1, ways);
