@@ -159,21 +159,14 @@ impl Site {
     pub async fn batch(&self, tokens: usize) -> Vec<u8> {
         let provider = self.provider();
         let tokens: Vec<&str> = self.batch[..tokens].iter().map(String::as_str).collect();
-        let answers = provider.introspect_batch(Some(&self.basic[0]), &Params::default(), &tokens).await;
-        let mut body = Vec::with_capacity(32 + tokens.len() * 320);
-        for answer in answers.expect("answers") {
-            answer.write_json(&provider.policy.issuer, &mut body);
-        }
-        body
+        let answer = provider.introspect_batch(Some(&self.basic[0]), &Params::default(), &tokens).await;
+        answer.expect("answers")
     }
 
     async fn introspected(&self, form: &str) -> Vec<u8> {
         let provider = self.provider();
         let form = Params::parse(form.as_bytes()).expect("a form");
-        let answer = provider.introspect(Some(&self.basic[0]), &form).await.expect("an answer");
-        let mut body = Vec::with_capacity(320);
-        answer.write_json(&provider.policy.issuer, &mut body);
-        body
+        provider.introspect(Some(&self.basic[0]), &form).await.expect("an answer")
     }
 
     async fn token(&self, client: usize) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use chancery::{
     crypto::random::Random,
     model::TokenFormat,
-    protocol::{introspect::Introspection, token::TokenResponse},
+    protocol::token::TokenResponse,
 };
 use criterion::Criterion;
 use serde_json::{Value, json};
@@ -27,7 +27,6 @@ fn introspection(criterion: &mut Criterion) {
     let site = Site::open(Random::os());
     let issuer = &site.provider().policy.issuer;
     let claims = site::claims(&site.client("example", TokenFormat::Sealed));
-    let answer = Introspection::Access(Box::new(claims.clone()));
     let tree = || {
         let claims = black_box(&claims);
         let value = json!({
@@ -39,8 +38,8 @@ fn introspection(criterion: &mut Criterion) {
         serde_json::to_vec(&value).expect("JSON")
     };
     let written = || {
-        let mut out = Vec::with_capacity(320);
-        black_box(&answer).write_json(issuer, &mut out);
+        let mut out = Vec::with_capacity(384);
+        black_box(&claims).write_introspection(issuer, &mut out);
         out
     };
     assert_eq!(parsed(&tree()), parsed(&written()));
@@ -51,13 +50,12 @@ fn introspection(criterion: &mut Criterion) {
 fn token(criterion: &mut Criterion) {
     let response = TokenResponse {
         access_token: TOKEN,
-        token_type: "Bearer",
         expires_in: 900,
         refresh_token: None,
         id_token: None,
-        scope: "read".into(),
+        scope: "read",
     };
-    let written = || serde_json::to_vec(black_box(&response)).expect("JSON");
+    let written = || black_box(&response).to_json();
     let tree = || {
         let token = black_box(TOKEN);
         let value =

@@ -64,7 +64,6 @@ impl Node {
         let figures = Figures::new(&self, &draining);
         figures.sample();
         figures.probe().await;
-        figures.refresh().await;
         if options.wait_for_keys {
             self.provider.rotate_due_keys(&self.rotation, |_| true).await?;
         }
@@ -86,6 +85,8 @@ impl Node {
             started.map_err(|error| AppError::Start(format!("the server cannot be started: {error}")))?;
         let mut public = Running::new(public);
         let operations = Running::new(operations);
+        // Counting a large store takes its time, and nobody's answer hangs on it.
+        figures.refresh().await;
         tracing::info!(
             issuer = %self.config.server.issuer, listen = format!("{scheme}{}", addresses.public),
             operations = %addresses.operations, backend = self.backend.kind(),
