@@ -39,6 +39,10 @@ capacity *ARGS:
 performance_benchmark *ARGS:
     ./scripts/performance_benchmark.sh {{ARGS}}
 
+# CPU time per request against node-oidc-provider, in one run (needs node, npm, curl and wrk)
+compare_peer *ARGS:
+    ./scripts/compare_peer.sh {{ARGS}}
+
 # All that is measured, against the last time: all, benchmarks, load-test or memory
 run_performance_optimization *ARGS:
     ./scripts/run_performance_optimization.sh {{ARGS}}
