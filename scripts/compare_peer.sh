@@ -245,3 +245,12 @@ row "introspection, opaque" "CPU us each" "$folder/chancery.introspect" "$folder
 row "client_credentials" "CPU us each" "$folder/chancery.token" "$folder/peer.token" 1
 row "start to first answer" ms "$folder/chancery.start" "$folder/peer.start" 1
 row "idle memory" MiB "$folder/chancery.memory" "$folder/peer.memory" 1
+
+# A server that is kept waiting by other work finds its caches cold, and the larger one suffers the most.
+for kind in introspect token; do
+    for side in chancery peer; do
+        spread "$folder/$side.$kind" 1 | awk -v side="$side" -v kind="$kind" '$3 > 1.5 * $2 {
+            printf "Not steady: the rounds of %s by %s differ by a factor of %.1f. Measure again when the machine does nothing else.\n", kind, side, $3 / $2
+        }'
+    done
+done
