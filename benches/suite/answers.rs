@@ -2,11 +2,7 @@
 
 use std::hint::black_box;
 
-use chancery::{
-    crypto::random::Random,
-    model::TokenFormat,
-    protocol::token::TokenResponse,
-};
+use chancery::{crypto::random::Random, model::TokenFormat, protocol::token::TokenResponse};
 use criterion::Criterion;
 use serde_json::{Value, json};
 

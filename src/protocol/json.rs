@@ -8,7 +8,7 @@
 pub struct Name(&'static str);
 
 impl Name {
-    /// See [`name`].
+    /// For the macro `name!`, which puts together what is written.
     pub const fn of(written: &'static str) -> Self {
         Self(written)
     }

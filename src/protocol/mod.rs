@@ -16,7 +16,7 @@ pub mod grants;
 pub mod id_token;
 pub mod interaction;
 pub mod introspect;
-pub mod json;
+mod json;
 pub mod key_rotation;
 pub mod logout;
 pub mod params;
