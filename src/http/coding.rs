@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY},
 };
 use flate2::{Compression, write::GzEncoder};
@@ -59,11 +59,11 @@ pub fn compressed(body: &[u8]) -> Option<Vec<u8>> {
 /// An answer that `answer` makes of the body: compressed if it is large and its client likes that.
 /// Level 1, since a better one takes twice the time and more for a fiftieth of the size.
 pub fn negotiated(
-    req: &HttpRequest,
+    asked: &HeaderMap,
     body: Vec<u8>,
     answer: impl Fn(Vec<u8>) -> HttpResponse,
 ) -> HttpResponse {
-    let coded = body.len() >= LARGE && prefers_gzip(req.headers());
+    let coded = body.len() >= LARGE && prefers_gzip(asked);
     let mut answer = answer(if coded { gzip(&body, Compression::fast()) } else { body });
     answer.headers_mut().insert(VARY, HeaderValue::from_static(VARIES));
     if coded {

@@ -1,8 +1,8 @@
 //! RFC 9110 §8.8, §13.1.2 — public documents: made and compressed once, with a validator for each coding.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, VARY},
+    HttpResponse,
+    http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, VARY},
     web::Bytes,
 };
 
@@ -42,10 +42,10 @@ impl Document {
     }
 
     /// The document, or that what the client has is still the same. `headers` go with both.
-    pub fn answer(&self, req: &HttpRequest, headers: &[(HeaderName, &str)]) -> HttpResponse {
-        let gzip = self.gzip.as_ref().filter(|_| coding::prefers_gzip(req.headers()));
+    pub fn answer(&self, asked: &HeaderMap, headers: &[(HeaderName, &str)]) -> HttpResponse {
+        let gzip = self.gzip.as_ref().filter(|_| coding::prefers_gzip(asked));
         let coded = gzip.unwrap_or(&self.plain);
-        let seen = req.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let seen = asked.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let fresh = seen.split(',').any(|tag| tag.trim().trim_start_matches("W/") == coded.etag.as_str());
         let mut answer = if fresh { HttpResponse::NotModified() } else { HttpResponse::Ok() };
         for (name, value) in headers {

@@ -3,19 +3,21 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
+    rc::Rc,
     task::Poll,
     time::Duration,
 };
 
+use actix_http::RequestHead;
 use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
-    http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName},
-    web::{Bytes, BytesMut, Data},
+    http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName},
+    web::{Bytes, BytesMut},
 };
 use futures_core::Stream as _;
 
-use super::{Settings, Shared, error::Failure, patience::Patience};
+use super::{error::Failure, front::Desk, patience::Patience};
 use crate::{
     observe::Rejection,
     protocol::{OauthError, Params},
@@ -32,6 +34,11 @@ pub const MAX_BATCH: usize = 2 * 1024 * 1024;
 pub struct Form(Bytes);
 
 impl Form {
+    /// Reads it.
+    pub(super) async fn read(head: &RequestHead, payload: Payload, desk: &Desk) -> Result<Self, Failure> {
+        read(refusal(head, "application/x-www-form-urlencoded"), payload, MAX_FORM, desk).await.map(Self)
+    }
+
     /// Its parameters.
     pub fn params(&self) -> Result<Params<'_>, Failure> {
         Ok(Params::parse(&self.0)?)
@@ -41,66 +48,55 @@ impl Form {
 /// The body of an `application/json` POST.
 pub struct Json(pub Bytes);
 
-type Reading<T> = Pin<Box<dyn Future<Output = Result<T, Failure>>>>;
+impl Json {
+    /// Reads it.
+    pub(super) async fn read(head: &RequestHead, payload: Payload, desk: &Desk) -> Result<Self, Failure> {
+        read(refusal(head, "application/json"), payload, MAX_BATCH, desk).await.map(Self)
+    }
+}
 
 impl FromRequest for Form {
     type Error = Failure;
-    type Future = Reading<Self>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Failure>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read(req, payload, "application/x-www-form-urlencoded", MAX_FORM);
-        Box::pin(async move { body.await.map(Self) })
+        let desk = Rc::clone(req.app_data::<Rc<Desk>>().expect("start() gives every app its Desk"));
+        let (req, payload) = (req.clone(), payload.take());
+        Box::pin(async move { Self::read(req.head(), payload, &desk).await })
     }
 }
 
-impl FromRequest for Json {
-    type Error = Failure;
-    type Future = Reading<Self>;
-
-    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read(req, payload, "application/json", MAX_BATCH);
-        Box::pin(async move { body.await.map(Self) })
-    }
-}
-
-fn read(
-    req: &HttpRequest,
-    payload: &mut Payload,
-    media_type: &'static str,
+async fn read(
+    refused: Option<Failure>,
+    mut payload: Payload,
     limit: usize,
-) -> impl Future<Output = Result<Bytes, Failure>> + use<> {
-    let refused = refusal(req, media_type);
-    let timeout = req.app_data::<Data<Settings>>().map(|settings| settings.body_timeout).unwrap_or_default();
-    let (mut payload, req) = (payload.take(), req.clone());
-    async move {
-        if let Some(failure) = refused {
-            return Err(failure);
-        }
-        // The client's time, not ours.
-        match deadline::suspended(collect(&mut payload, limit, timeout)).await {
-            Ok(body) => Ok(body),
-            Err(Uncollected::Broken) => {
-                Err(OauthError::invalid_request("The body could not be read.").into())
-            }
-            Err(Uncollected::TooLarge) => Err(rejected(&req, Rejection::BodyTooLarge)),
-            Err(Uncollected::Late) => Err(rejected(&req, Rejection::Timeout)),
-        }
+    desk: &Desk,
+) -> Result<Bytes, Failure> {
+    if let Some(failure) = refused {
+        return Err(failure);
     }
+    // The client's time, not ours.
+    let collected = collect(&mut payload, limit, desk.settings.body_timeout);
+    deadline::suspended(collected).await.map_err(|why| match why {
+        Uncollected::Broken => OauthError::invalid_request("The body could not be read.").into(),
+        Uncollected::TooLarge => rejected(desk, Rejection::BodyTooLarge),
+        Uncollected::Late => rejected(desk, Rejection::Timeout),
+    })
 }
 
 /// What is wrong with a request before its body is read.
-fn refusal(req: &HttpRequest, media_type: &str) -> Option<Failure> {
-    if !req.headers().get(CONTENT_TYPE).is_some_and(|given| is_of(given.as_bytes(), media_type)) {
+fn refusal(head: &RequestHead, media_type: &str) -> Option<Failure> {
+    if !head.headers.get(CONTENT_TYPE).is_some_and(|given| is_of(given.as_bytes(), media_type)) {
         let text = format!("The Content-Type must be {media_type}.");
         return Some(OauthError::invalid_request(text).into());
     }
     // A compressed body is not unpacked: a small one could fill the memory (T32).
-    if req.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() != b"identity") {
+    if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() != b"identity") {
         let error = OauthError::invalid_request("A compressed body is not accepted.");
         return Some(Failure::with_status(415, error));
     }
     // RFC 6749 §2.3.1, §3.2: parameters only in the body; a mix of both hides pollution (T02).
-    if !req.query_string().is_empty() {
+    if head.uri.query().is_some_and(|query| !query.is_empty()) {
         return Some(OauthError::invalid_request("Parameters in the query are not accepted here.").into());
     }
     None
@@ -117,10 +113,8 @@ fn is_of(given: &[u8], media_type: &str) -> bool {
 }
 
 /// A body that is too large or too late, counted.
-fn rejected(req: &HttpRequest, reason: Rejection) -> Failure {
-    if let Some(shared) = req.app_data::<Data<Shared>>() {
-        shared.provider.metrics.rejected(reason);
-    }
+fn rejected(desk: &Desk, reason: Rejection) -> Failure {
+    desk.shared.provider.metrics.rejected(reason);
     let (status, text) = match reason {
         Rejection::BodyTooLarge => (413, "The body is too large."),
         _ => (408, "The body came too slowly."),
@@ -163,8 +157,8 @@ async fn next(payload: &mut Payload, patience: &mut Patience) -> Result<Option<B
 }
 
 /// The one value of a header; more than one is an error, because readers would differ (R33).
-pub fn single(req: &HttpRequest, name: HeaderName) -> Result<Option<&str>, Failure> {
-    let mut values = req.headers().get_all(&name);
+pub fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
+    let mut values = headers.get_all(&name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match value.to_str() {
@@ -178,6 +172,6 @@ pub fn single(req: &HttpRequest, name: HeaderName) -> Result<Option<&str>, Failu
 }
 
 /// The Authorization header.
-pub fn authorization(req: &HttpRequest) -> Result<Option<&str>, Failure> {
-    single(req, AUTHORIZATION)
+pub fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    single(headers, AUTHORIZATION)
 }

@@ -2,22 +2,22 @@
 
 use std::{cell::Cell, future::Future, panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
+use actix_http::{Request, RequestHead, Response, body::BoxBody};
 use actix_web::{
-    Error, ResponseError,
-    body::{BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
-    error::InternalError,
-    http::header::{HeaderMap, HeaderName, HeaderValue},
-    middleware::Next,
-    web::Data,
+    HttpResponse, ResponseError,
+    http::{
+        Method,
+        header::{HeaderMap, HeaderName, HeaderValue},
+    },
 };
 use futures_util::FutureExt;
 
 use super::{
     Settings, Shared,
     error::Failure,
+    front::{Desk, Work},
     pages::visit,
-    routes::{self, ROUTES},
+    routes::{self, Listener, ROUTES, RouteIndex},
 };
 use crate::{
     model::Id,
@@ -33,19 +33,15 @@ use crate::{
 /// The largest request head, in bytes (R69).
 const MAX_HEAD: usize = 16 * 1024;
 
-/// The place of a resource in `ROUTES`, kept with the resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RouteIndex(pub usize);
-
 /// The metrics' handles of all routes, resolved once.
-pub struct RouteHandles {
+pub(super) struct RouteHandles {
     known: Vec<Vec<(&'static str, Route)>>,
     unmatched: Route,
 }
 
 impl RouteHandles {
     /// Resolves the handles of `ROUTES`.
-    pub fn new(metrics: &Metrics) -> Self {
+    pub(super) fn new(metrics: &Metrics) -> Self {
         let of = |(path, methods): &(&'static str, &'static [&'static str])| {
             methods.iter().map(|method| (*method, metrics.route(method, path))).collect()
         };
@@ -61,32 +57,39 @@ impl RouteHandles {
 
 /// How many requests a worker has in hand. What is too much is refused at once: an answer that comes after
 /// its client has given up helps nobody, and takes the time of those whose answers would come in time.
-pub struct Door {
+pub(super) struct Door {
     inside: Cell<usize>,
     most: usize,
 }
 
 impl Door {
-    /// The door of one worker, which takes its share of what all may have in hand.
-    pub fn new(settings: &Settings) -> Rc<Self> {
-        Rc::new(Self { inside: Cell::new(0), most: settings.max_in_flight.div_ceil(settings.workers.max(1)) })
+    /// The door of one worker, which takes its share of what all may have in hand. Operators always get in.
+    pub(super) fn new(settings: &Settings, listener: Listener) -> Self {
+        let most = match listener {
+            Listener::Public => settings.max_in_flight.div_ceil(settings.workers.max(1)),
+            Listener::Operations => usize::MAX,
+        };
+        Self { inside: Cell::new(0), most }
     }
 
-    fn enter(self: &Rc<Self>) -> Option<Inside> {
+    fn enter(&self) -> bool {
         let inside = self.inside.get();
-        (inside < self.most).then(|| {
-            self.inside.set(inside + 1);
-            Inside(Rc::clone(self))
-        })
+        let room = inside < self.most;
+        self.inside.set(inside + usize::from(room));
+        room
+    }
+
+    fn leave(&self) {
+        self.inside.set(self.inside.get() - 1);
     }
 }
 
 /// A request in hand.
-struct Inside(Rc<Door>);
+pub(super) struct Inside(Rc<Desk>);
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.inside.set(self.0.inside.get() - 1);
+        self.0.door.leave();
     }
 }
 
@@ -112,84 +115,99 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// What must be known of a request when it is gone.
+pub(super) struct Seen {
+    pub(super) method: Method,
+    pub(super) route: Option<RouteIndex>,
+    head_size: usize,
+    never_waits: bool,
+}
+
+impl Seen {
+    pub(super) fn of(request: &Request, listener: Listener) -> Self {
+        let path = request.path();
+        Self {
+            method: request.method().clone(),
+            route: routes::index(path, listener),
+            head_size: head_size(request.head()),
+            never_waits: never_waits(path),
+        }
+    }
+}
+
+/// Lets a request in, or says why not.
+pub(super) fn admit(desk: &Rc<Desk>, seen: &Seen) -> Result<Option<Inside>, Failure> {
+    let metrics = &desk.shared.provider.metrics;
+    if seen.head_size > MAX_HEAD {
+        metrics.rejected(Rejection::HeaderTooLarge);
+        let error = OauthError::invalid_request("The request head is larger than 16 KiB.");
+        return Err(Failure::with_status(431, error));
+    }
+    if seen.never_waits {
+        return Ok(None);
+    }
+    if !desk.door.enter() {
+        metrics.rejected(Rejection::Overload);
+        let text = "The server has too many requests in hand. Try again in a moment.";
+        return Err(OauthError::new(ErrorCode::TemporarilyUnavailable, text).into());
+    }
+    Ok(Some(Inside(Rc::clone(desk))))
+}
+
 /// Gives each request an id, counts and times it, and turns a panic into a 500.
-pub async fn observe(
-    req: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let shared = req.app_data::<Data<Shared>>().expect("start() gives every app its Shared").clone();
-    let handles = req.app_data::<Data<RouteHandles>>().expect("start() gives every app its handles").clone();
-    let provider = &shared.provider;
+pub(super) async fn observe(
+    desk: &Desk,
+    seen: Seen,
+    work: Result<(Option<Inside>, Work), Failure>,
+) -> Response<BoxBody> {
+    let provider = &desk.shared.provider;
     let (began, id) = (Instant::now(), provider.random.id(provider.clock.millis()));
-    // A request that its handler does not answer is gone, and with it what it knew of its route.
-    let (method, asked_for) = (req.method().clone(), routes::index(req.path()));
-    let log_requests = settings(&req).log_requests;
     let under_way = InFlight::begin(&provider.metrics);
-    let mut answer = request_id::scope(id, in_moments(answered(req, next, &shared, asked_for))).await;
+    let mut answer = request_id::scope(id, in_moments(answered(desk, seen.route, work))).await;
     drop(under_way);
 
-    let (index, status) = match &answer {
-        Ok(answer) => (answer.request().app_data::<RouteIndex>().copied(), answer.status()),
-        Err(error) => (asked_for, error.as_response_error().status_code()),
-    };
-    let status = status.as_u16();
-    provider.metrics.request(handles.of(index, method.as_str()), status, began.elapsed());
-    if log_requests {
-        let route = index.map_or("unmatched", |index| ROUTES[index.0].0);
+    let (method, status) = (seen.method.as_str(), answer.status().as_u16());
+    provider.metrics.request(desk.handles.of(seen.route, method), status, began.elapsed());
+    if desk.settings.log_requests {
+        let route = seen.route.map_or("unmatched", |index| ROUTES[index.0].0);
         let micros = began.elapsed().as_micros() as u64;
         tracing::info!(%method, route, status, micros, request_id = %id, "request");
     }
-    if let Ok(answer) = &mut answer
-        && status >= 400
-    {
+    if status >= 400 {
         name(answer.headers_mut(), id);
     }
     answer
 }
 
-/// The handler's answer. An error is the answer to a request that its handler did not answer.
+/// The handler's answer, or one in its place.
 async fn answered(
-    req: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-    shared: &Shared,
-    asked_for: Option<RouteIndex>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let metrics = &shared.provider.metrics;
-    let instead = |failure| Err(instead(shared, asked_for, failure));
-    if head_size(&req) > MAX_HEAD {
-        metrics.rejected(Rejection::HeaderTooLarge);
-        let error = OauthError::invalid_request("The request head is larger than 16 KiB.");
-        return instead(Failure::with_status(431, error));
-    }
-    // Only the public listener has a door.
-    let door = req.app_data::<Rc<Door>>().filter(|_| !never_waits(req.path())).cloned();
-    let inside = door.as_ref().map(Door::enter);
-    if matches!(inside, Some(None)) {
-        metrics.rejected(Rejection::Overload);
-        let text = "The server has too many requests in hand. Try again in a moment.";
-        return instead(OauthError::new(ErrorCode::TemporarilyUnavailable, text).into());
-    }
-    let time = settings(&req).request_timeout;
-    match caught(metrics, deadline::enforce(time, next.call(req))).await {
-        Ok(Ok(answer)) => answer.map(ServiceResponse::map_into_boxed_body),
+    desk: &Desk,
+    route: Option<RouteIndex>,
+    work: Result<(Option<Inside>, Work), Failure>,
+) -> Response<BoxBody> {
+    let (_inside, work) = match work {
+        Ok(work) => work,
+        Err(failure) => return instead(&desk.shared, route, &failure),
+    };
+    let time = desk.settings.request_timeout;
+    match caught(&desk.shared.provider.metrics, deadline::enforce(time, work)).await {
+        Ok(Ok(answer)) => answer,
         // Whatever the handler waited for has not looked at the deadline itself.
-        Ok(Err(Expired)) => instead(ProviderError::Unavailable(format!("no answer within {time:?}")).into()),
-        Err(panic) => instead(panic.into()),
+        Ok(Err(Expired)) => {
+            let late = ProviderError::Unavailable(format!("no answer within {time:?}"));
+            instead(&desk.shared, route, &late.into())
+        }
+        Err(panic) => instead(&desk.shared, route, &panic.into()),
     }
-}
-
-fn settings(req: &ServiceRequest) -> &Settings {
-    req.app_data::<Data<Settings>>().expect("start() gives every app its Settings")
 }
 
 /// What is answered in place of a handler: a page where people look, JSON for programs.
-fn instead(shared: &Shared, asked_for: Option<RouteIndex>, failure: Failure) -> Error {
-    let mut answer = match asked_for {
-        Some(index) if routes::is_for_people(index) => visit::unanswered(shared, &failure),
+fn instead(shared: &Shared, route: Option<RouteIndex>, failure: &Failure) -> Response<BoxBody> {
+    let answer: HttpResponse = match route {
+        Some(index) if routes::is_for_people(index) => visit::unanswered(shared, failure),
         _ => failure.error_response(),
     };
-    request_id::current().inspect(|id| name(answer.headers_mut(), *id));
-    InternalError::from_response(failure, answer).into()
+    answer.into()
 }
 
 /// Tells the id by which the request is found in the log.
@@ -206,10 +224,9 @@ async fn caught<F: Future>(metrics: &Metrics, work: F) -> Result<F::Output, Prov
     })
 }
 
-fn head_size(req: &ServiceRequest) -> usize {
-    let headers: usize =
-        req.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    headers + req.uri().path_and_query().map_or(0, |target| target.as_str().len())
+fn head_size(head: &RequestHead) -> usize {
+    let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    headers + head.uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
 #[cfg(test)]
@@ -219,11 +236,10 @@ mod tests {
 
     #[test]
     fn a_worker_takes_its_share_and_no_more() {
-        let door = Rc::new(Door { inside: Cell::new(0), most: 2 });
-        let (first, second) = (door.enter(), door.enter());
-        assert!(first.is_some() && second.is_some() && door.enter().is_none());
-        drop(first);
-        assert!(door.enter().is_some());
+        let door = Door { inside: Cell::new(0), most: 2 };
+        assert_eq!([(); 3].map(|()| door.enter()), [true, true, false]);
+        door.leave();
+        assert!(door.enter());
     }
 
     #[actix_web::test]

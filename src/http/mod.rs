@@ -6,6 +6,7 @@ mod cookies;
 mod document;
 pub mod error;
 mod extract;
+mod front;
 mod middleware;
 mod oauth;
 mod operations;
@@ -17,12 +18,15 @@ mod well_known;
 
 use std::{
     net::TcpListener,
+    rc::Rc,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+use actix_web::{App, dev::Server, web};
 
+use front::Desk;
+use routes::Listener;
 use tls::Certificate;
 
 use crate::{model::SigningAlg, provider::Provider};
@@ -88,46 +92,28 @@ pub fn start(
     (public, certificate): (TcpListener, Option<Arc<Certificate>>),
     operations: TcpListener,
 ) -> std::io::Result<(Server, Server)> {
-    let worker = Worker { shared: shared.clone(), settings: settings.clone() };
-    let operator = worker.clone();
-    let around = (Arc::new(shared.clone()), settings);
-    let public = connection::listen(public, certificate, around, move || {
+    let pages = Arc::clone(&shared.pages);
+    let around = (Listener::Public, shared, settings);
+    let public = connection::listen(public, certificate, around, move |desk| {
         App::new()
-            .configure(|app| worker.provide(app))
-            .app_data(middleware::Door::new(&worker.settings))
-            .app_data(web::Data::new(well_known::Metadata::new(&worker.shared)))
-            .app_data(web::Data::new(pages::asset::Assets::new(&worker.shared.pages)))
+            .configure(|app| provide(app, desk))
+            .app_data(web::Data::new(pages::asset::Assets::new(&pages)))
             .configure(routes::public)
             .default_service(web::to(routes::not_found))
-            .wrap(from_fn(middleware::observe))
     })?;
-    let operations = HttpServer::new(move || {
+    // One thread, which does not wait for those who scrape when the server stops.
+    let alone = Settings { workers: 1, shutdown_timeout: Duration::from_secs(1), ..settings.clone() };
+    let around = (Listener::Operations, shared, &alone);
+    let operations = connection::listen(operations, None, around, |desk| {
         App::new()
-            .configure(|app| operator.provide(app))
+            .configure(|app| provide(app, desk))
             .configure(routes::operations)
             .default_service(web::to(routes::not_found))
-            .wrap(from_fn(middleware::observe))
-    })
-    .workers(1)
-    .client_request_timeout(settings.head_timeout)
-    .shutdown_timeout(1)
-    .disable_signals()
-    .listen(operations)?
-    .run();
+    })?;
     Ok((public, operations))
 }
 
-/// What each worker is given a copy of.
-#[derive(Clone)]
-struct Worker {
-    shared: Shared,
-    settings: Settings,
-}
-
-impl Worker {
-    fn provide(&self, app: &mut web::ServiceConfig) {
-        app.app_data(web::Data::new(self.shared.clone()))
-            .app_data(web::Data::new(self.settings.clone()))
-            .app_data(web::Data::new(middleware::RouteHandles::new(&self.shared.provider.metrics)));
-    }
+/// What the handlers of an actix-web application ask for.
+fn provide(app: &mut web::ServiceConfig, desk: Rc<Desk>) {
+    app.app_data(web::Data::new(desk.shared.clone())).app_data(desk);
 }

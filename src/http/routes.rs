@@ -6,7 +6,12 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{error::direct, middleware::RouteIndex, oauth, operations, pages, well_known};
+use super::{
+    error::direct,
+    front::{Call, Work, work},
+    middleware::Seen,
+    oauth, operations, pages, well_known,
+};
 use crate::protocol::discovery::path;
 
 /// The routes of both listeners, with their methods: what metrics and the documents name.
@@ -35,13 +40,35 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/api/cache/stats", &["GET"]),
 ];
 
-/// Where a path leads to, before it is routed or after the request is gone.
-pub(super) fn index(path: &str) -> Option<RouteIndex> {
+/// A place in [`ROUTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RouteIndex(pub(super) usize);
+
+/// Who listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listener {
+    /// For everyone.
+    Public,
+    /// For operators: health and figures.
+    Operations,
+}
+
+impl Listener {
+    fn has(self, route: &str) -> bool {
+        let health = route.starts_with("/health/");
+        let figures = matches!(route, "/health" | "/metrics") || route.starts_with("/api/");
+        health || figures == (self == Self::Operations)
+    }
+}
+
+/// Where a path leads to on a listener.
+pub(super) fn index(path: &str, listener: Listener) -> Option<RouteIndex> {
     let leads = |route: &str| match route.strip_suffix("{name}") {
         None => route == path,
         Some(folder) => path.strip_prefix(folder).is_some_and(|name| !name.contains('/')),
     };
-    ROUTES.iter().position(|(route, _)| leads(route)).map(RouteIndex)
+    let index = ROUTES.iter().position(|(route, _)| leads(route))?;
+    listener.has(ROUTES[index].0).then_some(RouteIndex(index))
 }
 
 /// Whether people look at the answers of a route.
@@ -50,37 +77,33 @@ pub(super) fn is_for_people(index: RouteIndex) -> bool {
     matches!(route, path::AUTHORIZE | path::LOGOUT | "/login" | "/consent") || route.starts_with("/account")
 }
 
-/// The public listener.
-pub fn public(app: &mut ServiceConfig) {
-    app.service(
-        at(path::TOKEN).route(post().to(oauth::token::post)).route(options().to(oauth::cors::preflight)),
-    )
-    .service(at(path::INTROSPECT_BATCH).route(post().to(oauth::introspect::batch)))
-    .service(at(path::INTROSPECT).route(post().to(oauth::introspect::post)))
-    .service(
-        at(path::REVOKE).route(post().to(oauth::revoke::post)).route(options().to(oauth::cors::preflight)),
-    )
-    .service(
-        at(path::USERINFO)
-            .route(get().to(oauth::userinfo::get))
-            .route(post().to(oauth::userinfo::post))
-            .route(options().to(oauth::cors::preflight)),
-    )
-    .service(
-        at(path::OPENID_METADATA)
-            .route(get().to(well_known::metadata))
-            .route(head().to(well_known::metadata)),
-    )
-    .service(
-        at(path::OAUTH_METADATA).route(get().to(well_known::metadata)).route(head().to(well_known::metadata)),
-    )
-    .service(at(path::JWKS).route(get().to(well_known::jwks)).route(head().to(well_known::jwks)));
-    browser(app);
-    health(app);
+/// What programs ask for, answered before actix-web sees it; anything else is given back.
+pub(super) fn program(seen: &Seen, call: Call) -> Result<Work, Call> {
+    use oauth::{cors, introspect, revoke, token, userinfo};
+    let Some(RouteIndex(index)) = seen.route else { return Err(call) };
+    let (path, methods) = ROUTES[index];
+    Ok(match (path, seen.method.as_str()) {
+        (path::INTROSPECT, "POST") => work(introspect::post, call),
+        (path::INTROSPECT_BATCH, "POST") => work(introspect::batch, call),
+        (path::TOKEN, "POST") => work(token::post, call),
+        (path::REVOKE, "POST") => work(revoke::post, call),
+        (path::USERINFO, "GET") => work(userinfo::get, call),
+        (path::USERINFO, "POST") => work(userinfo::post, call),
+        (path::TOKEN | path::REVOKE | path::USERINFO, "OPTIONS") => work(cors::preflight, call),
+        (path::OPENID_METADATA | path::OAUTH_METADATA, "GET" | "HEAD") => work(well_known::metadata, call),
+        (path::JWKS, "GET" | "HEAD") => work(well_known::jwks, call),
+        (path, _) if is_for_programs(path) => work(async |_| not_allowed(methods), call),
+        _ => return Err(call),
+    })
 }
 
-/// What people's browsers come for. No CORS here (R15).
-fn browser(app: &mut ServiceConfig) {
+fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/.well-known/")
+        || (path.starts_with("/oauth/") && !matches!(path, path::AUTHORIZE | path::LOGOUT))
+}
+
+/// What actix-web answers on the public listener: what people's browsers come for. No CORS here (R15).
+pub(super) fn public(app: &mut ServiceConfig) {
     use oauth::{authorize, logout};
     use pages::{account, asset, consent, login};
 
@@ -93,10 +116,11 @@ fn browser(app: &mut ServiceConfig) {
         .service(at("/account/consents/withdraw").route(post().to(account::withdraw_consent)))
         .service(at("/account/sign-out-everywhere").route(post().to(account::sign_out_everywhere)))
         .service(at("/assets/{name}").route(get().to(asset::get)).route(head().to(asset::get)));
+    health(app);
 }
 
 /// The operations listener: figures, for operators only.
-pub fn operations(app: &mut ServiceConfig) {
+pub(super) fn operations(app: &mut ServiceConfig) {
     health(app);
     app.service(at("/health").route(get().to(operations::health)))
         .service(at("/metrics").route(get().to(operations::metrics)))
@@ -120,32 +144,25 @@ fn post() -> Route {
     on(Method::POST)
 }
 
-fn options() -> Route {
-    on(Method::OPTIONS)
-}
-
 /// Requests of one method. actix's own guard notes down for each request which methods it might have had;
 /// [`at`] knows them already.
 fn on(method: Method) -> Route {
     web::route().guard(guard::fn_guard(move |request| request.head().method == method))
 }
 
-/// A resource of [`ROUTES`], which knows its place there and answers other methods with 405.
+/// A resource of [`ROUTES`], which answers other methods than its own with 405.
 fn at(path: &'static str) -> Resource {
-    let index = ROUTES.iter().position(|(route, _)| *route == path);
-    let index = index.unwrap_or_else(|| panic!("{path} is not in ROUTES"));
-    let allow = ROUTES[index].1.join(", ");
-    web::resource(path).app_data(RouteIndex(index)).default_service(web::to(move || {
-        let allow = allow.clone();
-        async move {
-            let mut answer = direct(405, "invalid_request", "This method is not allowed here.");
-            answer.headers_mut().insert(
-                actix_web::http::header::ALLOW,
-                allow.parse().expect("method names are header values"),
-            );
-            answer
-        }
-    }))
+    let route = ROUTES.iter().find(|(route, _)| *route == path);
+    let (_, methods) = route.unwrap_or_else(|| panic!("{path} is not in ROUTES"));
+    web::resource(path).default_service(web::to(move || async move { not_allowed(methods) }))
+}
+
+/// RFC 9110 §15.5.6: with the methods that are.
+fn not_allowed(methods: &[&str]) -> HttpResponse {
+    let mut answer = direct(405, "invalid_request", "This method is not allowed here.");
+    let allow = methods.join(", ").parse().expect("method names are header values");
+    answer.headers_mut().insert(actix_web::http::header::ALLOW, allow);
+    answer
 }
 
 /// Everything else.
@@ -157,24 +174,41 @@ pub async fn not_found() -> HttpResponse {
 mod tests {
     use super::*;
 
+    fn route(path: &str, listener: Listener) -> Option<&'static str> {
+        index(path, listener).map(|index| ROUTES[index.0].0)
+    }
+
     #[test]
     fn a_path_leads_to_its_route() {
-        let route = |path| index(path).map(|index| ROUTES[index.0].0);
-        assert_eq!(route("/oauth/token"), Some("/oauth/token"));
-        assert_eq!(route("/assets/chancery.css"), Some("/assets/{name}"));
+        assert_eq!(route("/oauth/token", Listener::Public), Some("/oauth/token"));
+        assert_eq!(route("/assets/chancery.css", Listener::Public), Some("/assets/{name}"));
         for path in ["/", "/oauth", "/oauth/token/", "/assets", "/assets/a/b"] {
-            assert_eq!(route(path), None, "{path}");
+            assert_eq!(route(path, Listener::Public), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_listener_has_its_own_routes_and_both_have_health() {
+        for (path, public, operations) in [
+            ("/oauth/token", true, false),
+            ("/health/live", true, true),
+            ("/health", false, true),
+            ("/metrics", false, true),
+            ("/api/cache/stats", false, true),
+        ] {
+            assert_eq!(route(path, Listener::Public).is_some(), public, "{path}");
+            assert_eq!(route(path, Listener::Operations).is_some(), operations, "{path}");
         }
     }
 
     #[test]
     fn people_are_shown_pages_and_programs_are_not() {
-        let people = |path| is_for_people(index(path).expect("a route"));
+        let people = |path| is_for_people(index(path, Listener::Public).expect("a route"));
         for path in ["/oauth/authorize", "/oauth/logout", "/login", "/consent", "/account/sessions/end"] {
-            assert!(people(path), "{path}");
+            assert!(people(path) && !is_for_programs(path), "{path}");
         }
-        for path in ["/oauth/token", "/oauth/userinfo", "/oauth/jwks", "/health/ready"] {
-            assert!(index(path).is_none_or(|index| !is_for_people(index)), "{path}");
+        for path in ["/oauth/token", "/oauth/userinfo", "/.well-known/jwks.json"] {
+            assert!(!people(path) && is_for_programs(path), "{path}");
         }
     }
 }

@@ -1,55 +1,51 @@
 //! RFC 8414, OpenID Connect Discovery, RFC 7517 — public documents, with ETag and Cache-Control.
 
-use std::sync::Arc;
+use std::cell::{OnceCell, RefCell};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL},
-    web::Data,
 };
-use arc_swap::ArcSwap;
 
-use super::{Shared, document::Document};
+use super::{Shared, document::Document, front::Call};
 use crate::protocol::discovery;
 
 const JSON: &str = "application/json";
 
 /// The metadata document, which does not change while the server runs, and the key set, which seldom does.
-pub struct Metadata {
-    server: Document,
-    keys: ArcSwap<Document>,
-}
-
-impl Metadata {
-    /// Derives the document from the code's tables.
-    pub fn new(shared: &Shared) -> Self {
-        let value = discovery::metadata(&shared.provider.policy.issuer, &shared.algorithms);
-        Self { server: Document::new(JSON, value.to_string()), keys: ArcSwap::new(key_set(shared)) }
-    }
-}
-
-fn key_set(shared: &Shared) -> Arc<Document> {
-    Arc::new(Document::new(JSON, shared.provider.keys.load().jwks_json().to_owned()))
+/// Both are made when they are first asked for: compressing them well takes longer than a node may take to
+/// start.
+#[derive(Default)]
+pub(super) struct Metadata {
+    server: OnceCell<Document>,
+    keys: RefCell<Option<Document>>,
 }
 
 /// Both metadata addresses.
-pub async fn metadata(shared: Data<Shared>, metadata: Data<Metadata>, req: HttpRequest) -> HttpResponse {
-    answer(&metadata.server, &shared, &req)
+pub(super) async fn metadata(call: Call) -> HttpResponse {
+    let document = call.metadata().server.get_or_init(|| {
+        let shared = call.shared();
+        let value = discovery::metadata(&shared.provider.policy.issuer, &shared.algorithms);
+        Document::new(JSON, value.to_string())
+    });
+    answer(document, &call)
 }
 
 /// The signing keys: next, active and retiring.
-pub async fn jwks(shared: Data<Shared>, metadata: Data<Metadata>, req: HttpRequest) -> HttpResponse {
-    let made = metadata.keys.load();
-    if made.content() == shared.provider.keys.load().jwks_json().as_bytes() {
-        return answer(&made, &shared, &req);
-    }
-    let fresh = key_set(&shared);
-    metadata.keys.store(Arc::clone(&fresh));
-    answer(&fresh, &shared, &req)
+pub(super) async fn jwks(call: Call) -> HttpResponse {
+    let keys = call.shared().provider.keys.load();
+    let mut made = call.metadata().keys.borrow_mut();
+    let current = made.take().filter(|made| made.content() == keys.jwks_json().as_bytes());
+    let document = current.unwrap_or_else(|| Document::new(JSON, keys.jwks_json().to_owned()));
+    answer(made.insert(document), &call)
 }
 
-fn answer(document: &Document, shared: &Shared, req: &HttpRequest) -> HttpResponse {
-    let age = format!("public, max-age={}", shared.jwks_max_age);
+fn answer(document: &Document, call: &Call) -> HttpResponse {
     // Public and credential-less: any page may read it (R15).
-    document.answer(req, &[(CACHE_CONTROL, &age), (ACCESS_CONTROL_ALLOW_ORIGIN, "*")])
+    let age = cache_control(call.shared());
+    document.answer(call.headers(), &[(CACHE_CONTROL, &age), (ACCESS_CONTROL_ALLOW_ORIGIN, "*")])
+}
+
+fn cache_control(shared: &Shared) -> String {
+    format!("public, max-age={}", shared.jwks_max_age)
 }

@@ -37,7 +37,7 @@ pub(super) async fn serve<T: Wire, A: Answers>(
     app: &Rc<A>,
     around: &Around,
 ) -> Result<(), ()> {
-    let settings = &around.settings;
+    let settings = &around.desk.settings;
     let mut builder = Builder::new();
     builder
         .max_header_list_size(MAX_HEAD_LIST)
@@ -91,16 +91,17 @@ async fn answer<A: Answers>(
         return respond.send_reset(Reason::PROTOCOL_ERROR);
     };
     let response = tokio::select! {
-        answered = app.call(request) => answered.map_or_else(|error| error, Into::into),
+        answered = app.call(request) => answered.unwrap_or_else(|error| error),
         // The client wants no answer any more.
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     // A client that does not read has the time that it would have between two requests.
-    let date =
-        HttpDate::from(std::time::UNIX_EPOCH + Duration::from_secs(around.shared.provider.clock.now().0));
+    let date = HttpDate::from(
+        std::time::UNIX_EPOCH + Duration::from_secs(around.desk.shared.provider.clock.now().0),
+    );
     let date = date.to_string();
     let sent = send(response, &mut respond, bodiless, &date);
-    if !matches!(timeout(around.settings.keep_alive, sent).await, Ok(Some(()))) {
+    if !matches!(timeout(around.desk.settings.keep_alive, sent).await, Ok(Some(()))) {
         respond.send_reset(Reason::CANCEL);
     }
 }

@@ -16,10 +16,8 @@ use std::{
 
 use actix_http::{HttpService, Protocol, Request, Response, body::BoxBody};
 use actix_server::{GracefulShutdownSignal, Server};
-use actix_service::{
-    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
-};
-use actix_web::dev::{AppConfig, ServiceResponse};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, fn_factory, fn_service};
+use actix_web::dev::AppConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -27,7 +25,12 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Settings, Shared, tls::Certificate};
+use super::{
+    Settings, Shared,
+    front::{Application, Desk, Front},
+    routes::Listener,
+    tls::Certificate,
+};
 
 /// How long a connection that ends may take to say so.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -47,67 +50,58 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Wire for T {}
 /// A connection on its way to whoever speaks its HTTP.
 type Accepted<T> = (T, Protocol, Option<SocketAddr>);
 
-/// Answers on the socket with an application of `app`, one for each worker.
+/// Answers on the socket with an application of `app`, one for each worker, and what stands before it.
 pub(super) fn listen<I, S>(
     socket: TcpListener,
     certificate: Option<Arc<Certificate>>,
-    (shared, settings): (Arc<Shared>, &Settings),
-    app: impl Fn() -> I + Send + Clone + 'static,
+    (listener, shared, settings): (Listener, &Shared, &Settings),
+    app: impl Fn(Rc<Desk>) -> I + Send + Clone + 'static,
 ) -> io::Result<Server>
 where
     I: IntoServiceFactory<S, Request>,
-    S: ServiceFactory<
-            Request,
-            Config = AppConfig,
-            Response = ServiceResponse<BoxBody>,
-            Error = actix_web::Error,
-            InitError = (),
-        > + 'static,
-    S::Service: 'static,
+    S: ServiceFactory<Request, Config = AppConfig, InitError = ()> + 'static,
+    S::Service: Application,
 {
     let builder = Server::build()
         .workers(settings.workers)
         .max_concurrent_connections(settings.max_connections)
         .shutdown_timeout(settings.shutdown_timeout.as_secs().max(1))
         .disable_signals();
-    let (stopping, settings) = (builder.graceful_shutdown_signal(), settings.clone());
+    let (stopping, settings, shared) = (builder.graceful_shutdown_signal(), settings.clone(), shared.clone());
     let acceptor = certificate.map(|certificate| TlsAcceptor::from(Arc::new(certificate.server_config())));
     let workers = move || {
-        let app = app().into_factory().map_err(|error: actix_web::Error| error.error_response().into());
-        let app = map_config(app, |()| AppConfig::default());
-        let around = Around {
-            settings: settings.clone(),
-            shared: Arc::clone(&shared),
-            stopping: stopping.clone(),
-            acceptor: acceptor.clone(),
-        };
+        let (app, shared, settings) = (app.clone(), shared.clone(), settings.clone());
+        let (stopping, acceptor) = (stopping.clone(), acceptor.clone());
         fn_factory(move || {
-            let (app, around) = (app.new_service(()), around.clone());
+            let desk = Desk::new(&shared, &settings, listener);
+            let app = app(Rc::clone(&desk)).into_factory().new_service(AppConfig::default());
+            let around =
+                Around { desk: Rc::clone(&desk), stopping: stopping.clone(), acceptor: acceptor.clone() };
             async move {
-                let worker = Rc::new(worker(Rc::new(app.await?), around).await?);
+                let worker = Rc::new(worker(Rc::new(Front::new(app.await?, desk)), around).await?);
                 Ok::<_, ()>(fn_service(move |socket| Rc::clone(&worker).accept(socket)))
             }
         })
     };
-    Ok(builder.listen("public", socket, workers)?.run())
+    let name = match listener {
+        Listener::Public => "public",
+        Listener::Operations => "operations",
+    };
+    Ok(builder.listen(name, socket, workers)?.run())
 }
 
 /// What answers a request, whichever HTTP it came by.
-trait Answers:
-    Service<Request, Response = ServiceResponse<BoxBody>, Error = Response<BoxBody>> + 'static
-{
-}
+trait Answers: Service<Request, Response = Response<BoxBody>, Error = Response<BoxBody>> + 'static {}
 
 impl<S> Answers for S where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Response<BoxBody>> + 'static
+    S: Service<Request, Response = Response<BoxBody>, Error = Response<BoxBody>> + 'static
 {
 }
 
 /// What every connection is handled with.
 #[derive(Clone)]
 struct Around {
-    settings: Settings,
-    shared: Arc<Shared>,
+    desk: Rc<Desk>,
     stopping: GracefulShutdownSignal,
     acceptor: Option<TlsAcceptor>,
 }
@@ -132,8 +126,8 @@ async fn http1<T: Wire, A: Answers>(
             let stopping = stopping.clone();
             async move { stopping.notified().await }
         })
-        .keep_alive(around.settings.keep_alive)
-        .client_request_timeout(around.settings.head_timeout.max(LEAST_HEAD_TIMEOUT))
+        .keep_alive(around.desk.settings.keep_alive)
+        .client_request_timeout(around.desk.settings.head_timeout.max(LEAST_HEAD_TIMEOUT))
         .client_disconnect_timeout(FAREWELL)
         .finish(fn_factory(move || std::future::ready(Ok::<_, ()>(Rc::clone(&app)))))
         .new_service(())
@@ -170,7 +164,7 @@ where
         }
         let mut first = [0; PREFACE.len()];
         // Looked at once in the life of a connection; no byte is taken or copied.
-        let looked = timeout(self.around.settings.head_timeout, socket.peek(&mut first)).await;
+        let looked = timeout(self.around.desk.settings.head_timeout, socket.peek(&mut first)).await;
         looked.map_err(drop)?.map_err(drop)?;
         if first == *PREFACE {
             return Box::pin(http2::serve(socket, peer, &self.app, &self.around)).await;
@@ -179,7 +173,8 @@ where
     }
 
     async fn secure(&self, to: &TlsAcceptor, socket: TcpStream, peer: Option<SocketAddr>) -> Result<(), ()> {
-        let accepted = timeout(self.around.settings.head_timeout, to.accept(socket)).await.map_err(drop)?;
+        let accepted =
+            timeout(self.around.desk.settings.head_timeout, to.accept(socket)).await.map_err(drop)?;
         let stream = accepted.map_err(|error| tracing::debug!(%error, "no TLS connection came about"))?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             return http2::serve(stream, peer, &self.app, &self.around).await;

@@ -1,25 +1,24 @@
 //! Cross-origin answers: only for origins that the client registered, never with credentials (R15).
 
 use actix_web::{
-    HttpRequest, HttpResponse, ResponseError,
+    HttpResponse, ResponseError,
     http::header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderValue, ORIGIN, VARY,
     },
-    web::Data,
 };
 
 use crate::http::{
-    Shared,
     error::Failure,
-    extract::{Form, authorization, single},
+    extract::{Form, single},
+    front::Call,
 };
 
 /// Answers a preflight. It cannot name the client, so it permits the request and nothing more:
 /// whether a page may read the answer is decided with the answer.
-pub async fn preflight(req: HttpRequest, _: Data<Shared>) -> HttpResponse {
+pub(in crate::http) async fn preflight(call: Call) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
-    if let Ok(Some(origin)) = single(&req, ORIGIN) {
+    if let Ok(Some(origin)) = single(call.headers(), ORIGIN) {
         answer
             .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, origin))
             .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"))
@@ -31,27 +30,26 @@ pub async fn preflight(req: HttpRequest, _: Data<Shared>) -> HttpResponse {
 }
 
 /// The outcome of a form that a client posted, readable for the origins that the client registered.
-pub async fn reply_to_client(
-    shared: &Shared,
-    req: &HttpRequest,
+pub(super) async fn reply_to_client(
+    call: &Call,
     form: &Form,
     outcome: Result<HttpResponse, Failure>,
 ) -> HttpResponse {
-    reply(outcome, client_allows(shared, req, form).await)
+    reply(outcome, client_allows(call, form).await)
 }
 
 /// The request's origin, if the client of the form registered it.
-async fn client_allows(shared: &Shared, req: &HttpRequest, form: &Form) -> Option<HeaderValue> {
-    let origin = single(req, ORIGIN).ok()??;
-    let (header, params) = (authorization(req).ok()?, form.params().ok()?);
-    let allowed = shared.provider.origin_of_client(header, &params, origin).await;
+async fn client_allows(call: &Call, form: &Form) -> Option<HeaderValue> {
+    let origin = single(call.headers(), ORIGIN).ok()??;
+    let (header, params) = (call.authorization().ok()?, form.params().ok()?);
+    let allowed = call.shared().provider.origin_of_client(header, &params, origin).await;
     allowed.then(|| HeaderValue::from_str(origin).ok()).flatten()
 }
 
 /// The request's origin, if the client that the token was issued to registered it.
-pub async fn token_allows(shared: &Shared, req: &HttpRequest, token: &str) -> Option<HeaderValue> {
-    let origin = single(req, ORIGIN).ok()??;
-    let allowed = shared.provider.origin_of_token(token, origin).await;
+pub(super) async fn token_allows(call: &Call, token: &str) -> Option<HeaderValue> {
+    let origin = single(call.headers(), ORIGIN).ok()??;
+    let allowed = call.shared().provider.origin_of_token(token, origin).await;
     allowed.then(|| HeaderValue::from_str(origin).ok()).flatten()
 }
 

@@ -2,23 +2,19 @@
 
 use std::borrow::Cow;
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 use serde::Deserialize;
 
 use super::private_json;
 use crate::{
-    http::{
-        Shared,
-        coding::negotiated,
-        error::Failure,
-        extract::{Form, Json, authorization},
-    },
+    http::{coding::negotiated, error::Failure, front::Call},
     protocol::{OauthError, Params},
 };
 
 /// Describes one token.
-pub async fn post(shared: Data<Shared>, req: HttpRequest, form: Form) -> Result<HttpResponse, Failure> {
-    Ok(private_json(shared.provider.introspect(authorization(&req)?, &form.params()?).await?))
+pub(in crate::http) async fn post(mut call: Call) -> Result<HttpResponse, Failure> {
+    let form = call.form().await?;
+    Ok(private_json(call.shared().provider.introspect(call.authorization()?, &form.params()?).await?))
 }
 
 #[derive(Deserialize)]
@@ -37,7 +33,8 @@ struct Batch<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Describes up to 1,000 tokens, in order.
-pub async fn batch(shared: Data<Shared>, req: HttpRequest, body: Json) -> Result<HttpResponse, Failure> {
+pub(in crate::http) async fn batch(mut call: Call) -> Result<HttpResponse, Failure> {
+    let body = call.json().await?;
     let batch: Result<Batch, _> = serde_json::from_slice(&body.0);
     let tokens: Vec<&str> = match &batch {
         Ok(batch) => batch.tokens.iter().map(|token| &*token.0).collect(),
@@ -51,10 +48,11 @@ pub async fn batch(shared: Data<Shared>, req: HttpRequest, body: Json) -> Result
         ("client_id", text(|batch| batch.client_id.as_ref())),
         ("client_secret", text(|batch| batch.client_secret.as_ref())),
     ]);
-    let answer = shared.provider.introspect_batch(authorization(&req)?, &credentials, &tokens).await?;
+    let answer =
+        call.shared().provider.introspect_batch(call.authorization()?, &credentials, &tokens).await?;
     if batch.is_err() {
         let text = "The body must be JSON of the form {'tokens': ['TOKEN', ...]}.";
         return Err(OauthError::invalid_request(text).into());
     }
-    Ok(negotiated(&req, answer, private_json))
+    Ok(negotiated(call.headers(), answer, private_json))
 }

@@ -1,21 +1,18 @@
 //! RFC 6749 §3.2 — `POST /oauth/token`.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 
 use super::{cors, private_json};
-use crate::http::{
-    Shared,
-    error::Failure,
-    extract::{Form, authorization},
-};
+use crate::http::{error::Failure, extract::Form, front::Call};
 
 /// Issues tokens.
-pub async fn post(shared: Data<Shared>, req: HttpRequest, form: Form) -> HttpResponse {
-    let outcome = answer(&shared, &req, &form).await;
-    cors::reply_to_client(&shared, &req, &form, outcome).await
+pub(in crate::http) async fn post(mut call: Call) -> Result<HttpResponse, Failure> {
+    let form = call.form().await?;
+    let outcome = answer(&call, &form).await;
+    Ok(cors::reply_to_client(&call, &form, outcome).await)
 }
 
-async fn answer(shared: &Shared, req: &HttpRequest, form: &Form) -> Result<HttpResponse, Failure> {
-    let answer = shared.provider.token(authorization(req)?, &form.params()?).await?;
+async fn answer(call: &Call, form: &Form) -> Result<HttpResponse, Failure> {
+    let answer = call.shared().provider.token(call.authorization()?, &form.params()?).await?;
     Ok(private_json(answer.body)) // RFC 6749 §5.1
 }

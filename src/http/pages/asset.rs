@@ -33,5 +33,5 @@ pub async fn get(assets: Data<Assets>, req: HttpRequest) -> HttpResponse {
     let params = Params::parse(req.query_string().as_bytes()).unwrap_or_default();
     let current = params.get("v") == Some(asset.version());
     let cache_control = if current { Asset::CACHE_CONTROL } else { "no-cache" };
-    document.answer(&req, &[(CACHE_CONTROL, cache_control), (X_CONTENT_TYPE_OPTIONS, "nosniff")])
+    document.answer(req.headers(), &[(CACHE_CONTROL, cache_control), (X_CONTENT_TYPE_OPTIONS, "nosniff")])
 }
