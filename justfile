@@ -46,3 +46,7 @@ compare_peer *ARGS:
 # All that is measured, against the last time: all, benchmarks, load-test or memory
 run_performance_optimization *ARGS:
     ./scripts/run_performance_optimization.sh {{ARGS}}
+
+# A release optimised by the profile of a training run; see docs/performance.md
+release-pgo *ARGS:
+    ./scripts/release-pgo {{ARGS}}

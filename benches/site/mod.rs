@@ -147,10 +147,7 @@ impl Site {
             Request::IntrospectJwt => self.introspected(&self.introspect_jwt).await,
             Request::TokenSealed => self.token(0).await,
             Request::TokenJwt => self.token(1).await,
-            Request::Userinfo => {
-                let claims = self.provider().userinfo(&self.bearer).await.expect("claims");
-                serde_json::to_vec(&claims).expect("claims become JSON")
-            }
+            Request::Userinfo => self.provider().userinfo(&self.bearer).await.expect("claims"),
             Request::Batch => self.batch(self.batch.len()).await,
         }
     }

@@ -87,7 +87,7 @@ fn token_ways(client: &Arc<Client>) -> Vec<Way<'static>> {
         Way::new("revoke: a refresh token", move || revoke::refresh_token(black_box(&refresh_too), &owner)),
         Way::new("userinfo", move || {
             userinfo::permitted(&claims_too, "http://127.0.0.1:8080").expect("openid");
-            userinfo::claims(black_box(&user_too), &claims_too.scopes, &[])
+            userinfo::answer(black_box(&user_too), &claims_too.scopes, &[])
         }),
     ]
 }

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     cache::{
-        CacheOptions, Cached, FeedOptions, Redis, RedisCommand, RedisFailure, RedisOptions, RedisStrategy,
+        self, CacheOptions, Cached, FeedOptions, Redis, RedisCommand, RedisFailure, RedisOptions,
+        RedisStrategy,
     },
     config::{self, Config, Fault, Location, create_master_key},
     crypto::{
@@ -93,6 +94,7 @@ impl Node {
         (clock, random): (Clock, Random),
         opening: Opening,
     ) -> Result<Self, AppError> {
+        cache::prepare();
         let (backend, lock) = Backend::open(&config, opening).await?;
         let meter = Meter::default();
         let guarded = || Arc::new(Guard::new(backend.gathering(&config, &meter), guard_options(&config)));

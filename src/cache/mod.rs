@@ -32,7 +32,7 @@ mod weigh;
 pub use cached::{CacheOptions, Cached};
 pub use count::{CacheFigures, Tier};
 pub use feed::{Doorbell, FeedOptions, Tail};
-pub use index::{Index, Verdict};
+pub use index::{Index, Verdict, prepare};
 pub use redis::{
     Redis, RedisCommand, RedisFailure, RedisOpenError, RedisOptions, RedisStrategy, RemoteDoorbell,
 };

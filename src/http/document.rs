@@ -2,7 +2,9 @@
 
 use actix_web::{
     HttpResponse,
-    http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, VARY},
+    http::header::{
+        CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
+    },
     web::Bytes,
 };
 
@@ -18,12 +20,13 @@ pub struct Document {
 /// A document in one coding.
 struct Coded {
     body: Bytes,
-    etag: Etag,
+    etag: HeaderValue,
 }
 
 impl Coded {
     fn new(body: Bytes) -> Self {
-        let etag = Etag::of(&body);
+        let etag =
+            HeaderValue::from_str(Etag::of(&body).as_str()).expect("a quoted digest is a header value");
         Self { body, etag }
     }
 }
@@ -42,22 +45,30 @@ impl Document {
     }
 
     /// The document, or that what the client has is still the same. `headers` go with both.
-    pub fn answer(&self, asked: &HeaderMap, headers: &[(HeaderName, &str)]) -> HttpResponse {
+    pub fn answer(
+        &self,
+        asked: &HeaderMap,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> HttpResponse {
         let gzip = self.gzip.as_ref().filter(|_| coding::prefers_gzip(asked));
         let coded = gzip.unwrap_or(&self.plain);
-        let seen = asked.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let fresh = seen.split(',').any(|tag| tag.trim().trim_start_matches("W/") == coded.etag.as_str());
-        let mut answer = if fresh { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        for (name, value) in headers {
-            answer.insert_header((name.clone(), *value));
+        let seen = asked.get(IF_NONE_MATCH).map(HeaderValue::as_bytes).unwrap_or_default();
+        let tags = seen.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let fresh = tags.map(|tag| tag.strip_prefix(b"W/").unwrap_or(tag)).any(|tag| coded.etag == *tag);
+        let mut answer = match fresh {
+            true => HttpResponse::NotModified().finish(),
+            false => HttpResponse::Ok().body(coded.body.clone()),
+        };
+        let with = answer.headers_mut();
+        headers.into_iter().for_each(|(name, value)| drop(with.insert(name, value)));
+        with.insert(ETAG, coded.etag.clone());
+        with.insert(VARY, HeaderValue::from_static(coding::VARIES));
+        if !fresh {
+            with.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         }
-        answer.insert_header((ETAG, coded.etag.as_str())).insert_header((VARY, coding::VARIES));
-        if fresh {
-            return answer.finish();
+        if gzip.is_some() && !fresh {
+            with.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if gzip.is_some() {
-            answer.insert_header((CONTENT_ENCODING, "gzip"));
-        }
-        answer.insert_header((CONTENT_TYPE, self.content_type)).body(coded.body.clone())
+        answer
     }
 }

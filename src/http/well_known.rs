@@ -4,7 +4,7 @@ use std::cell::{OnceCell, RefCell};
 
 use actix_web::{
     HttpResponse,
-    http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL},
+    http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue},
 };
 
 use super::{Shared, document::Document, front::Call};
@@ -19,6 +19,7 @@ const JSON: &str = "application/json";
 pub(super) struct Metadata {
     server: OnceCell<Document>,
     keys: RefCell<Option<Document>>,
+    cache_control: OnceCell<HeaderValue>,
 }
 
 /// Both metadata addresses.
@@ -41,11 +42,13 @@ pub(super) async fn jwks(call: Call) -> HttpResponse {
 }
 
 fn answer(document: &Document, call: &Call) -> HttpResponse {
+    let age = call.metadata().cache_control.get_or_init(|| cache_control(call.shared())).clone();
     // Public and credential-less: any page may read it (R15).
-    let age = cache_control(call.shared());
-    document.answer(call.headers(), &[(CACHE_CONTROL, &age), (ACCESS_CONTROL_ALLOW_ORIGIN, "*")])
+    let anyone = HeaderValue::from_static("*");
+    document.answer(call.headers(), [(CACHE_CONTROL, age), (ACCESS_CONTROL_ALLOW_ORIGIN, anyone)])
 }
 
-fn cache_control(shared: &Shared) -> String {
-    format!("public, max-age={}", shared.jwks_max_age)
+fn cache_control(shared: &Shared) -> HeaderValue {
+    let value = format!("public, max-age={}", shared.jwks_max_age);
+    HeaderValue::from_maybe_shared(value).expect("a number is part of a header value")
 }

@@ -3,6 +3,8 @@
 //! What is written there hardly ever needs an escape, so a text is looked through once, many bytes at a
 //! time, and copied. Texts that need one are left to serde_json.
 
+use serde_json::Value;
+
 /// The name of a member, with all that stands between the value before and its own.
 #[derive(Clone, Copy)]
 pub struct Name(&'static str);
@@ -74,6 +76,20 @@ impl<'o> Object<'o> {
         self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
+    /// A member with any value, under a name that needs no escape.
+    pub fn value(&mut self, name: &str, value: &Value) {
+        debug_assert!(!needs_escape(name.as_bytes()), "a name that needs an escape");
+        if std::mem::take(&mut self.skip) == 0 {
+            self.out.push(b',');
+        }
+        write_plain(name, self.out);
+        self.out.push(b':');
+        match value {
+            Value::String(text) => write_text(text, self.out),
+            value => serde_json::to_writer(&mut *self.out, value).expect("a value becomes JSON"),
+        }
+    }
+
     /// A member that is true.
     pub fn yes(&mut self, name: Name) {
         self.name(name);
@@ -108,7 +124,7 @@ fn needs_escape(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -140,8 +156,12 @@ mod tests {
                 object.text(name!("text"), &text);
                 object.number(name!("number"), number);
                 object.texts(name!("list"), list.iter().map(String::as_str));
+                object.value("value", &json!(text));
+                object.value("object", &json!({ "list": list }));
             });
-            prop_assert_eq!(read, json!({ "text": text, "number": number, "list": list }));
+            prop_assert_eq!(read, json!({
+                "text": text, "number": number, "list": list, "value": text, "object": { "list": list },
+            }));
         }
     }
 }

@@ -1,8 +1,14 @@
 //! OpenID Connect Core §5 — claims about the person, at userinfo and in ID tokens.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use super::{ErrorCode, OauthError, access_token::AccessClaims};
+use super::{
+    ErrorCode, OauthError,
+    access_token::AccessClaims,
+    json::{Object, name},
+};
 use crate::model::{Scopes, User};
 
 /// What each scope makes visible (OpenID Connect Core §5.4). Discovery derives from this table.
@@ -55,29 +61,45 @@ pub fn permitted(token: &AccessClaims, issuer: &str) -> Result<(), OauthError> {
     Ok(())
 }
 
-/// The claims that scopes and the `claims` parameter make visible, `sub` first (§5.3.2).
+/// The claims that scopes and the `claims` parameter make visible, for an ID token.
 pub fn claims(user: &User, scopes: &Scopes, asked: &[String]) -> Map<String, Value> {
-    let mut shown = Map::new();
-    shown.insert("sub".into(), Value::String(user.id.to_string()));
-    let by_scope = SCOPE_CLAIMS
-        .iter()
-        .filter(|(scope, _)| scopes.contains(scope))
-        .flat_map(|(_, claims)| claims.iter().copied());
-    for name in by_scope.chain(asked.iter().map(String::as_str).filter(|name| is_standard_claim(name))) {
-        // §5.3.2: claims that are not known are left out, never null.
-        if let Some(value) = value_of(user, name) {
-            shown.insert(name.to_owned(), value);
-        }
-    }
-    shown
+    let shown =
+        visible(scopes, asked).filter_map(|name| Some((name.to_owned(), value_of(user, name)?.into_owned())));
+    std::iter::once(("sub".to_owned(), Value::String(user.id.to_string()))).chain(shown).collect()
 }
 
-fn value_of(user: &User, name: &str) -> Option<Value> {
+/// The same as an answer of userinfo, `sub` first (§5.3.2).
+pub fn answer(user: &User, scopes: &Scopes, asked: &[String]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    let mut object = Object::begin(&mut out);
+    object.plain(name!("sub"), user.id.0.encode(&mut [0; 36]));
+    for name in visible(scopes, asked) {
+        if let Some(value) = value_of(user, name) {
+            object.value(name, &value);
+        }
+    }
+    object.end();
+    out
+}
+
+/// The names of the claims that may be shown, each once.
+fn visible<'a>(scopes: &'a Scopes, asked: &'a [String]) -> impl Iterator<Item = &'a str> {
+    let by_scope =
+        || SCOPE_CLAIMS.iter().filter(|(scope, _)| scopes.contains(scope)).flat_map(|(_, claims)| *claims);
+    let by_name = asked.iter().enumerate().filter(move |(at, name)| {
+        let before = asked[..*at].contains(name) || by_scope().any(|shown| shown == name);
+        is_standard_claim(name) && !before
+    });
+    by_scope().copied().chain(by_name.map(|(_, name)| name.as_str()))
+}
+
+/// §5.3.2: claims that are not known are left out, never null.
+fn value_of<'u>(user: &'u User, name: &str) -> Option<Cow<'u, Value>> {
     match (user.claims.get(name), name) {
         (Some(Value::Null), _) => None,
-        (Some(value), _) => Some(value.clone()),
-        (None, "preferred_username") => Some(Value::String(user.username.clone())),
-        (None, "updated_at") => Some(Value::from(user.updated_at.0)),
+        (Some(value), _) => Some(Cow::Borrowed(value)),
+        (None, "preferred_username") => Some(Cow::Owned(Value::String(user.username.clone()))),
+        (None, "updated_at") => Some(Cow::Owned(Value::from(user.updated_at.0))),
         (None, _) => None,
     }
 }
@@ -103,6 +125,20 @@ mod tests {
         assert_eq!(names("openid email phone", &[]), ["email", "sub"]);
         assert_eq!(names("openid", &["name", "password", "epoch"]), ["name", "sub"]);
         assert_eq!(names("openid profile", &[]), ["name", "preferred_username", "sub", "updated_at"]);
+    }
+
+    #[test]
+    fn an_answer_says_what_the_claims_are_and_sub_first() {
+        let asked = ["name", "email", "name", "phone_number", "password"].map(str::to_owned);
+        for scopes in ["openid", "openid email", "openid profile email address phone"] {
+            let scopes = Scopes::parse(scopes).unwrap();
+            let answer = answer(&alice(), &scopes, &asked);
+            assert!(answer.starts_with(b"{\"sub\":\""));
+            let text = String::from_utf8(answer).unwrap();
+            assert_eq!(text.matches("\"name\"").count(), 1, "{text}");
+            let read: Map<String, Value> = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, claims(&alice(), &scopes, &asked));
+        }
     }
 
     #[test]

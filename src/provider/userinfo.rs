@@ -1,22 +1,24 @@
 //! OpenID Connect Core §5.3 — userinfo.
 
-use serde_json::{Map, Value};
-
-use super::{Provider, ProviderError, opened::revocable};
+use super::{
+    Provider, ProviderError,
+    opened::{Opening, revocable},
+};
 use crate::protocol::{ErrorCode, OauthError, userinfo};
 
 impl Provider {
-    /// The claims that an access token opens.
-    pub async fn userinfo(&self, token: &str) -> Result<Map<String, Value>, ProviderError> {
+    /// The claims that an access token opens, as JSON.
+    pub async fn userinfo(&self, token: &str) -> Result<Vec<u8>, ProviderError> {
         let now = self.clock.now();
         let invalid =
             || OauthError::new(ErrorCode::InvalidToken, "The access token is expired, revoked or unknown.");
         // No client is authenticated here, which elsewhere comes first and waits for this.
         self.revocations.confirm_fresh().await?;
-        let claims = self.open_access(token, now).ok_or_else(invalid)?;
-        userinfo::permitted(&claims, &self.policy.issuer)?;
-        if !self.client_stands(&claims).await?
-            || self.revocations.is_revoked(&revocable(&claims), false).await?
+        let mut opening = Opening::lent();
+        let claims = self.open_access_into(token, now, &mut opening).ok_or_else(invalid)?;
+        userinfo::permitted(claims, &self.policy.issuer)?;
+        if !self.client_stands(claims).await?
+            || self.revocations.is_revoked(&revocable(claims), false).await?
         {
             return Err(invalid().into());
         }
@@ -28,6 +30,6 @@ impl Provider {
             _ => None,
         };
         let asked = family.as_ref().map_or(&[][..], |family| &family.claims.userinfo);
-        Ok(userinfo::claims(&user, &claims.scopes, asked))
+        Ok(userinfo::answer(&user, &claims.scopes, asked))
     }
 }

@@ -40,10 +40,7 @@ async fn reply(call: &Call, form: &Params<'_>) -> HttpResponse {
         }
         Err(failure) => return cors::reply(Err(challenged(shared, failure)), None),
     };
-    let outcome =
-        shared.provider.userinfo(token).await.map(|claims| {
-            private_json(serde_json::to_vec(&claims).expect("a map of JSON values becomes JSON"))
-        });
+    let outcome = shared.provider.userinfo(token).await.map(private_json);
     let allowed = cors::token_allows(call, token).await;
     cors::reply(outcome.map_err(|error| challenged(shared, error.into())), allowed)
 }

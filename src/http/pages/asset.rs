@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
+    http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     web::Data,
 };
 
@@ -33,5 +33,6 @@ pub async fn get(assets: Data<Assets>, req: HttpRequest) -> HttpResponse {
     let params = Params::parse(req.query_string().as_bytes()).unwrap_or_default();
     let current = params.get("v") == Some(asset.version());
     let cache_control = if current { Asset::CACHE_CONTROL } else { "no-cache" };
-    document.answer(req.headers(), &[(CACHE_CONTROL, cache_control), (X_CONTENT_TYPE_OPTIONS, "nosniff")])
+    let headers = [(CACHE_CONTROL, cache_control), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    document.answer(req.headers(), headers.map(|(name, value)| (name, HeaderValue::from_static(value))))
 }

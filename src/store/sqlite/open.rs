@@ -154,8 +154,5 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     // After a burst the log is cut back, in bytes.
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
-    // For a connection that lives long (<https://www.sqlite.org/pragma.html#pragma_optimize>).
-    // The store is as good without it, so a busy file is no reason to fail.
-    let _ = connection.execute_batch("PRAGMA optimize = 0x10002");
     Ok(())
 }

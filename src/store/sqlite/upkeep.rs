@@ -94,7 +94,11 @@ impl Sqlite {
             return Ok(());
         }
         self.optimized_at.store(now.0, Ordering::Relaxed);
-        self.writer.work(|db| db.all("PRAGMA optimize", [], |_| Ok(()))).await.map(drop)
+        // The first time all tables are looked at, as for a connection that lives long
+        // (<https://www.sqlite.org/pragma.html#pragma_optimize>). Not when the store is opened: that would
+        // wait for the disk three times before the first answer.
+        let sql = if last == UnixTime(0) { "PRAGMA optimize = 0x10002" } else { "PRAGMA optimize" };
+        self.writer.work(move |db| db.all(sql, [], |_| Ok(()))).await.map(drop)
     }
 }
 
