@@ -15,7 +15,12 @@ use actix_web::{
 };
 use futures_core::Stream as _;
 
-use super::{Settings, Shared, error::Failure, patience::Patience};
+use super::{
+    Settings, Shared,
+    error::Failure,
+    middleware::{RouteHandles, RouteIndex},
+    patience::Patience,
+};
 use crate::{
     observe::Rejection,
     protocol::{OauthError, Params},
@@ -77,7 +82,10 @@ fn read(
             return Err(failure);
         }
         // The client's time, not ours.
-        match deadline::suspended(collect(&mut payload, limit, timeout)).await {
+        let mut taken = 0;
+        let collected = deadline::suspended(collect(&mut payload, limit, timeout, &mut taken)).await;
+        measured(&req, taken);
+        match collected {
             Ok(body) => Ok(body),
             Err(Uncollected::Broken) => {
                 Err(OauthError::invalid_request("The body could not be read.").into())
@@ -128,6 +136,17 @@ fn rejected(req: &HttpRequest, reason: Rejection) -> Failure {
     Failure::with_status(status, OauthError::invalid_request(text))
 }
 
+/// Counts what was read of a body.
+fn measured(req: &HttpRequest, bytes: usize) {
+    if bytes > 0
+        && let Some(shared) = req.app_data::<Data<Shared>>()
+        && let Some(handles) = req.app_data::<Data<RouteHandles>>()
+    {
+        let route = handles.of(req.app_data::<RouteIndex>().copied(), req.method().as_str());
+        shared.provider.metrics.request_body(route, bytes as u64);
+    }
+}
+
 /// Why there is no body.
 enum Uncollected {
     TooLarge,
@@ -135,12 +154,19 @@ enum Uncollected {
     Late,
 }
 
-async fn collect(payload: &mut Payload, limit: usize, time: Duration) -> Result<Bytes, Uncollected> {
+/// Reads a body to its end. Whether or not it gets there, `taken` says how much was read.
+async fn collect(
+    payload: &mut Payload,
+    limit: usize,
+    time: Duration,
+    taken: &mut usize,
+) -> Result<Bytes, Uncollected> {
     let mut patience = Patience::new(time);
     // Most bodies come in one piece, which is not copied.
     let (mut whole, mut pieces) = (Bytes::new(), BytesMut::new());
     while let Some(piece) = next(payload, &mut patience).await? {
-        if whole.len() + pieces.len() + piece.len() > limit {
+        *taken += piece.len();
+        if *taken > limit {
             return Err(Uncollected::TooLarge);
         }
         if whole.is_empty() && pieces.is_empty() {

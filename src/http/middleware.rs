@@ -1,13 +1,16 @@
 //! What happens around every request: its id, its figures, and what becomes of a panic.
 
-use std::{cell::Cell, future::Future, panic::AssertUnwindSafe, rc::Rc, time::Instant};
+use std::{cell::Cell, future::Future, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
 use actix_web::{
     Error, ResponseError,
-    body::{BoxBody, MessageBody},
+    body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::header::{HeaderMap, HeaderName, HeaderValue},
+    http::{
+        Method,
+        header::{HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
     web::Data,
 };
@@ -52,7 +55,7 @@ impl RouteHandles {
         Self { known: ROUTES.iter().map(of).collect(), unmatched: metrics.route("", "") }
     }
 
-    fn of(&self, index: Option<RouteIndex>, method: &str) -> Route {
+    pub(super) fn of(&self, index: Option<RouteIndex>, method: &str) -> Route {
         let methods = index.and_then(|index| self.known.get(index.0));
         let known = methods.and_then(|methods| methods.iter().find(|(held, _)| *held == method));
         known.map_or(self.unmatched, |(_, route)| *route)
@@ -112,6 +115,23 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// Counts a connection as open until it is dropped.
+pub struct Connection(Arc<Metrics>);
+
+impl Connection {
+    /// A client has connected.
+    pub fn open(metrics: &Arc<Metrics>) -> Self {
+        metrics.connected();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.disconnected();
+    }
+}
+
 /// Gives each request an id, counts and times it, and turns a panic into a 500.
 pub async fn observe(
     req: ServiceRequest,
@@ -132,8 +152,14 @@ pub async fn observe(
         Ok(answer) => (answer.request().app_data::<RouteIndex>().copied(), answer.status()),
         Err(error) => (asked_for, error.as_response_error().status_code()),
     };
-    let status = status.as_u16();
-    provider.metrics.request(handles.of(index, method.as_str()), status, began.elapsed());
+    let (status, route) = (status.as_u16(), handles.of(index, method.as_str()));
+    provider.metrics.request(route, status, began.elapsed());
+    if let Ok(answer) = &answer
+        && let BodySize::Sized(bytes @ 1..) = answer.response().body().size()
+        && method != Method::HEAD
+    {
+        provider.metrics.response_body(route, bytes);
+    }
     if log_requests {
         let route = index.map_or("unmatched", |index| ROUTES[index.0].0);
         let micros = began.elapsed().as_micros() as u64;

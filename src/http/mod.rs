@@ -61,6 +61,8 @@ pub struct Operations {
     pub health: Figures,
     /// Hits, misses, entries per cache.
     pub cache_stats: Figures,
+    /// What the node does and needs.
+    pub performance: Figures,
 }
 
 /// What all handlers share. Each worker has a copy, so that workers do not fight for the counts of who
@@ -89,7 +91,7 @@ pub fn start(
     operations: TcpListener,
 ) -> std::io::Result<(Server, Server)> {
     let worker = Worker { shared: shared.clone(), settings: settings.clone() };
-    let operator = worker.clone();
+    let (operator, metrics) = (worker.clone(), Arc::clone(&shared.provider.metrics));
     let around = (Arc::new(shared.clone()), settings);
     let public = connection::listen(public, certificate, around, move || {
         App::new()
@@ -109,6 +111,9 @@ pub fn start(
             .wrap(from_fn(middleware::observe))
     })
     .workers(1)
+    .on_connect(move |_, connection| {
+        connection.insert(middleware::Connection::open(&metrics));
+    })
     .client_request_timeout(settings.head_timeout)
     .shutdown_timeout(1)
     .disable_signals()

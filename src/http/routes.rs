@@ -33,6 +33,7 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/health", &["GET"]),
     ("/metrics", &["GET"]),
     ("/api/cache/stats", &["GET"]),
+    ("/api/performance/metrics", &["GET"]),
 ];
 
 /// Where a path leads to, before it is routed or after the request is gone.
@@ -100,7 +101,8 @@ pub fn operations(app: &mut ServiceConfig) {
     health(app);
     app.service(at("/health").route(get().to(operations::health)))
         .service(at("/metrics").route(get().to(operations::metrics)))
-        .service(at("/api/cache/stats").route(get().to(operations::cache_stats)));
+        .service(at("/api/cache/stats").route(get().to(operations::cache_stats)))
+        .service(at("/api/performance/metrics").route(get().to(operations::performance)));
 }
 
 fn health(app: &mut ServiceConfig) {

@@ -27,6 +27,11 @@ impl SigningLane {
         Lane::start("signing", size, || ()).map(Self)
     }
 
+    /// How many signatures wait.
+    pub fn queued(&self) -> usize {
+        self.0.queued()
+    }
+
     async fn run(&self, work: impl FnOnce() -> String + Send + 'static) -> Result<String, ProviderError> {
         self.0.run(|()| work()).await.map_err(|error| match error {
             LaneError::Overloaded => ProviderError::Unavailable(error.to_string()),

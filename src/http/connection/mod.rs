@@ -23,11 +23,12 @@ use actix_web::dev::{AppConfig, ServiceResponse};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    runtime::Handle,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Settings, Shared, tls::Certificate};
+use super::{Settings, Shared, middleware::Connection, tls::Certificate};
 
 /// How long a connection that ends may take to say so.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -151,6 +152,9 @@ async fn worker<A: Answers>(
     >,
     (),
 > {
+    // Each worker is the one of a runtime of its own.
+    let runtime = Handle::current().metrics();
+    around.shared.provider.metrics.worker_started(move || runtime.worker_total_busy_duration(0));
     let (plain, secured) = (http1(&app, &around).await?, http1(&app, &around).await?);
     Ok(Worker { app, plain, secured, around })
 }
@@ -163,6 +167,7 @@ where
 {
     /// Takes a connection to its end. What a client does wrong is its own affair, so nothing is told.
     async fn accept(self: Rc<Self>, socket: TcpStream) -> Result<(), ()> {
+        let _open = Connection::open(&self.around.shared.provider.metrics);
         let peer = socket.peer_addr().ok();
         if let Some(acceptor) = &self.around.acceptor {
             // On the heap, so that plain connections do not pay for the room that TLS takes.
