@@ -7,13 +7,11 @@ use zeroize::Zeroizing;
 use super::{
     AppError,
     backend::{Backend, Meter, Opening, lock},
+    labels::labels,
     rotation,
 };
 use crate::{
-    cache::{
-        self, CacheOptions, Cached, FeedOptions, Redis, RedisCommand, RedisFailure, RedisOptions,
-        RedisStrategy,
-    },
+    cache::{self, CacheOptions, Cached, FeedOptions, Redis, RedisOptions, RedisStrategy},
     config::{self, Config, Fault, Location, create_master_key},
     crypto::{
         keyring::KeyRing,
@@ -23,16 +21,12 @@ use crate::{
         random::Random,
         seal::Sealer,
     },
-    http::routes::ROUTES,
     model::Secret,
-    observe::{Labels, Metrics},
-    protocol::{ErrorCode, Policy, key_rotation::Rotation, registration::MAX_ACCESS_LIFETIME},
+    observe::Metrics,
+    protocol::{Policy, key_rotation::Rotation, registration::MAX_ACCESS_LIFETIME},
     provider::{Provider, SigningLane, password::PasswordLane},
     resilience::{Breaker, BreakerOptions, Clock},
-    store::{
-        Guard, GuardOptions, OPERATIONS, Store,
-        sqlite::{ServeLock, row_classes},
-    },
+    store::{Guard, GuardOptions, Store, sqlite::ServeLock},
 };
 
 /// How long a person may take to sign in and consent, in seconds.
@@ -112,7 +106,9 @@ impl Node {
             cached = cached.with_redis(Arc::clone(redis), Arc::clone(&sealer));
         }
         let cached = Arc::new(cached);
-        let metrics = Metrics::new(labels(&backend, &cached));
+        let pools = backend.pools().iter().map(|pool| pool.name).collect();
+        let metrics = Metrics::new(labels(&config, &cached, (backend.kind(), pools)));
+        config.metrics.memory_limit.iter().for_each(|bytes| metrics.set_memory_limit(*bytes));
         guard.iter().for_each(|guard| guard.measure(Arc::clone(&metrics)));
         let _ = meter.set(Arc::clone(&metrics));
         let passwords = password_lane(&config, &random, &metrics)?;
@@ -257,28 +253,6 @@ fn policy(config: &Config) -> Policy {
         login_lifetime: LOGIN_LIFETIME,
         logout_revokes: config.session.logout_revokes,
         min_password_length: config.password.min_length,
-    }
-}
-
-/// Everything that will ever be counted, from the tables of the layers that know it.
-fn labels(backend: &Backend, cached: &Cached<dyn Store>) -> Labels {
-    let errors = || ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-    let routes = ROUTES.iter().flat_map(|(path, methods)| methods.iter().map(|method| (*method, *path)));
-    Labels {
-        version: env!("CARGO_PKG_VERSION"),
-        revision: option_env!("CHANCERY_REVISION").unwrap_or("unknown"),
-        rustc: option_env!("CHANCERY_RUSTC").unwrap_or("unknown"),
-        routes: routes.collect(),
-        grants: super::grant_types(),
-        token_errors: errors(),
-        authorize_errors: errors(),
-        tables: row_classes(),
-        caches: cached.stats().iter().map(|figures| figures.cache).collect(),
-        operations: OPERATIONS.to_vec(),
-        backend: backend.kind(),
-        pools: backend.pools().iter().map(|pool| pool.name).collect(),
-        redis_commands: RedisCommand::ALL.map(RedisCommand::as_str).to_vec(),
-        redis_errors: RedisFailure::ALL.map(RedisFailure::as_str).to_vec(),
     }
 }
 

@@ -1,4 +1,5 @@
 //! What the operations listener shows: metrics that are sampled, `/health`, `/api/cache/stats`.
+//! (`/api/performance/metrics` is in `performance.rs`.)
 
 use std::{
     collections::HashMap,
@@ -15,7 +16,7 @@ use super::{Backend, Node};
 use crate::{
     cache::{self, CacheFigures, Cached, Redis},
     http::Operations,
-    observe::{BreakerLevels, CacheResult, Dependency, Eviction, Metrics, PoolLevels, Tier},
+    observe::{BreakerLevels, CacheResult, Dependency, Eviction, Lane, Metrics, PoolLevels, Source, Tier},
     provider::Provider,
     resilience::{BreakerFigures, BreakerState},
     store::{Guard, RevocationIndex, Store, postgres::PoolFigures},
@@ -23,8 +24,8 @@ use crate::{
 
 /// What is found out about the store now and then, because asking is not free.
 pub(super) struct Figures {
-    provider: Arc<Provider>,
-    backend: Backend,
+    pub(super) provider: Arc<Provider>,
+    pub(super) backend: Backend,
     guard: Option<Arc<Guard<dyn Store>>>,
     cached: Arc<Cached<dyn Store>>,
     redis: Option<Arc<Redis>>,
@@ -97,6 +98,8 @@ impl Figures {
 
     /// Has gauges set at each scrape that cost nothing to read.
     pub(super) fn sample(self: &Arc<Self>) {
+        self.provider.metrics.beat();
+        self.cached.measure(&self.provider.metrics);
         let (seen, figures) = (Mutex::new(HashMap::new()), Arc::clone(self));
         self.provider.metrics.sample(move |metrics| {
             let staleness = Duration::try_from_secs_f64(figures.cached.tail().staleness_seconds());
@@ -104,6 +107,7 @@ impl Figures {
             let index = figures.cached.tail().index();
             metrics.set_revocations(index.len(), index.overflowed_clients().len());
             figures.provider.passwords.sample();
+            metrics.set_lane(Lane::Signing, figures.provider.signing.queued());
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             for now in figures.cached.stats().into_iter().chain(figures.cached.shared_stats()) {
                 let before = seen.insert((now.cache, now.tier), now).unwrap_or_default();
@@ -139,12 +143,13 @@ impl Figures {
 
     /// What the operations listener asks for.
     pub(super) fn operations(self: &Arc<Self>) -> Operations {
-        let (metrics, health, stats) =
-            (Arc::clone(&self.provider.metrics), Arc::clone(self), Arc::clone(&self.cached));
+        let (metrics, stats) = (Arc::clone(&self.provider.metrics), Arc::clone(&self.cached));
+        let (health, performance) = (Arc::clone(self), Arc::clone(self));
         Operations {
             metrics: Box::new(move || metrics.encode()),
             health: Box::new(move || health.health()),
             cache_stats: Box::new(move || json!({ "caches": stats.stats(), "shared": stats.shared_stats() })),
+            performance: Box::new(move || performance.performance()),
         }
     }
 
@@ -164,13 +169,18 @@ impl Figures {
         json!({
             "status": status,
             "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": (self.provider.clock.boot().saturating_sub(self.begun)).as_secs(),
+            "uptime_seconds": self.uptime().as_secs(),
             "store": { "kind": self.backend.kind(), "up": up, "schema_version": self.schema.load(Ordering::Relaxed), "pools": pools, "breaker": store_breaker },
             "redis": self.redis.as_ref().map(|redis| self.redis_health(redis)),
             "feed": { "fresh": fresh, "staleness_seconds": tail.staleness_seconds() },
             "revocations": { "held": tail.index().len(), "clients_above_cap": tail.index().overflowed_clients().len() },
             "signing_keys": keys.keys().iter().map(key).collect::<Vec<_>>(),
         })
+    }
+
+    /// Since the node was made.
+    pub(super) fn uptime(&self) -> Duration {
+        self.provider.clock.boot().saturating_sub(self.begun)
     }
 
     fn redis_health(&self, redis: &Redis) -> Value {
@@ -192,7 +202,7 @@ fn breaker(state: BreakerState) -> &'static str {
     }
 }
 
-fn pool(figures: &PoolFigures) -> Value {
+pub(super) fn pool(figures: &PoolFigures) -> Value {
     let PoolFigures { name, max, size, idle, waiting, timeouts } = figures;
     json!({ "name": name, "max": max, "size": size, "idle": idle, "waiting": waiting, "timeouts": timeouts })
 }
@@ -210,6 +220,12 @@ fn count_cache(metrics: &Metrics, before: &CacheFigures, now: &CacheFigures) {
         (CacheResult::Error, now.errors.saturating_sub(before.errors)),
     ] {
         metrics.cache_requests(series, tier, result, lookups);
+    }
+    for (source, changes) in [
+        (Source::Local, now.changed_here.saturating_sub(before.changed_here)),
+        (Source::Feed, now.changed_by_feed.saturating_sub(before.changed_by_feed)),
+    ] {
+        metrics.cache_invalidated(series, source, changes);
     }
     if now.tier == cache::Tier::Redis {
         // What Redis throws away and holds is Redis's to tell.

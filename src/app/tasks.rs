@@ -16,6 +16,8 @@ use crate::{
     provider::Provider,
 };
 
+/// How often it is noted what has happened, for rates.
+const BEAT: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// How often the store is asked whether it is there: one small read.
 const PROBE: Duration = Duration::from_secs(5);
@@ -116,6 +118,11 @@ impl Tasks {
         });
         self.every(REPORT, "unanswered", || {
             unanswered::report();
+            std::future::ready(())
+        });
+        let metrics = Arc::clone(&figures.provider.metrics);
+        self.every(BEAT, "beat", move || {
+            metrics.beat();
             std::future::ready(())
         });
         let figures = Arc::clone(figures);

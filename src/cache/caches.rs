@@ -1,14 +1,19 @@
 //! The caches of one node together, and what a change does to them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    count::CacheFigures,
+    Cached,
+    count::{CacheFigures, OnLoad},
     heard::Knowledge,
     l1::L1,
     policy::{self, touched},
 };
-use crate::{model::*, store::Change};
+use crate::{
+    model::*,
+    observe::Metrics,
+    store::{Change, Store},
+};
 
 /// One cache per row of the policy table.
 pub(super) struct Caches {
@@ -63,6 +68,19 @@ impl Caches {
         self.family.clear();
     }
 
+    /// Has the time that each load takes recorded.
+    pub(super) fn measure(&self, metrics: &Arc<Metrics>) {
+        let timer = |name| -> OnLoad {
+            let (metrics, cache) = (Arc::clone(metrics), metrics.cache(name));
+            Box::new(move |took| cache.iter().for_each(|cache| metrics.cache_loaded(*cache, took)))
+        };
+        self.client.on_load(timer(self.client.policy.name));
+        self.client_by_key.on_load(timer(self.client_by_key.policy.name));
+        self.resource.on_load(timer(self.resource.policy.name));
+        self.user.on_load(timer(self.user.policy.name));
+        self.family.on_load(timer(self.family.policy.name));
+    }
+
     /// What each of them did and holds.
     pub(super) fn figures(&self) -> Vec<CacheFigures> {
         vec![
@@ -72,5 +90,13 @@ impl Caches {
             self.user.figures(),
             self.family.figures(),
         ]
+    }
+}
+
+impl<S: Store + ?Sized> Cached<S> {
+    /// Has the time that each read takes which fills a cache recorded. Only the first call of this has an
+    /// effect.
+    pub fn measure(&self, metrics: &Arc<Metrics>) {
+        self.tail.caches.measure(metrics);
     }
 }

@@ -2,10 +2,16 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use serde::Serialize;
+
+use super::heard::Knowledge;
 
 const CELLS: usize = 16;
 
@@ -35,7 +41,7 @@ impl Tier {
 
 /// What one cache did since the start in one tier, and what it holds. What Redis holds and throws away
 /// is Redis's to tell: those figures are 0 here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct CacheFigures {
     /// The policy's name.
     pub cache: &'static str,
@@ -59,12 +65,23 @@ pub struct CacheFigures {
     pub evicted_ttl: u64,
     /// Entries dropped because of a change.
     pub invalidated: u64,
+    /// Changes that concern it, whether or not it held the row: those that this node committed…
+    pub changed_here: u64,
+    /// … and those that came with the feed; the own ones are among these again.
+    pub changed_by_feed: u64,
+    /// Reads of the next tier, or the store, that ended, well or not.
+    pub loads: u64,
+    /// The time they took together.
+    pub load_seconds: f64,
     /// Rows not kept because a change came while they were read; for Redis, values refused because
     /// they are older than a change this node has heard of, or of another history.
     pub overtaken: u64,
     /// Values from Redis that do not open: damaged, forged, moved, or sealed under a key that is gone.
     pub forged: u64,
 }
+
+/// Told how long each load took.
+pub(super) type OnLoad = Box<dyn Fn(Duration) + Send + Sync>;
 
 /// The counters of one cache; see [`CacheFigures`].
 #[derive(Default)]
@@ -75,11 +92,34 @@ pub(super) struct Counts {
     pub(super) evicted_size: AtomicU64,
     pub(super) evicted_ttl: AtomicU64,
     pub(super) invalidated: AtomicU64,
+    changed_here: AtomicU64,
+    changed_by_feed: AtomicU64,
+    loads: AtomicU64,
+    load_nanos: AtomicU64,
+    pub(super) on_load: OnceLock<OnLoad>,
     pub(super) overtaken: AtomicU64,
     pub(super) forged: AtomicU64,
 }
 
 impl Counts {
+    /// A change concerns this cache.
+    pub(super) fn changed(&self, how: Knowledge) {
+        one(match how {
+            Knowledge::Here(_) => &self.changed_here,
+            Knowledge::Feed(_) => &self.changed_by_feed,
+        });
+    }
+
+    /// A load has ended.
+    pub(super) fn loaded(&self, took: Duration) {
+        one(&self.loads);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.load_nanos.fetch_add(nanos, Ordering::Relaxed);
+        if let Some(on_load) = self.on_load.get() {
+            on_load(took);
+        }
+    }
+
     /// The counts; what is held is left at 0.
     pub(super) fn figures(&self, cache: &'static str, tier: Tier) -> CacheFigures {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -92,6 +132,10 @@ impl Counts {
             evicted_size: of(&self.evicted_size),
             evicted_ttl: of(&self.evicted_ttl),
             invalidated: of(&self.invalidated),
+            changed_here: of(&self.changed_here),
+            changed_by_feed: of(&self.changed_by_feed),
+            loads: of(&self.loads),
+            load_seconds: Duration::from_nanos(of(&self.load_nanos)).as_secs_f64(),
             overtaken: of(&self.overtaken),
             forged: of(&self.forged),
             ..CacheFigures::default()

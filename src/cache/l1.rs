@@ -14,14 +14,14 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 use tokio::sync::watch;
 
 use super::{
-    count::{CacheFigures, Counts, Tier, one},
+    count::{CacheFigures, Counts, OnLoad, Tier, one},
     heard::{Heard, Knowledge},
     policy::Policy,
     weigh::Weigh,
@@ -178,6 +178,7 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
     {
         // Before the change is counted: whoever looked at the floor before this is overtaken.
         self.heard.raise(self.hasher.hash_one(key), how);
+        self.counts.changed(how);
         let mut stripe = self.stripe(key);
         stripe.changes += 1;
         stripe.flights.remove(key);
@@ -189,6 +190,7 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
     /// Forgets every row of which `gone` is true; for changes that do not name the key.
     pub(super) fn invalidate_where(&self, how: Knowledge, gone: impl Fn(&V) -> bool) {
         self.heard.raise_all(how);
+        self.counts.changed(how);
         self.overtake_all();
         self.entries.retain(|_, entry| {
             let keep = !entry.value.as_deref().is_some_and(&gone);
@@ -205,6 +207,12 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         self.overtake_all();
         self.counts.invalidated.fetch_add(self.entries.len() as u64, Ordering::Relaxed);
         self.entries.clear();
+    }
+
+    /// Has `on_load` told how long each load takes. Only the first call of this has an effect.
+    pub(super) fn on_load(&self, on_load: OnLoad) {
+        // A second observer is a mistake in the wiring that harms nobody.
+        let _ = self.counts.on_load.set(on_load);
     }
 
     /// The keys of some of the entries, in no order.
@@ -303,6 +311,7 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> Flight<'_, K, V> {
         F: Future<Output = Result<R, StoreError>>,
         R: Into<Loaded<V>>,
     {
+        let begun = Instant::now();
         let mut row: Result<Loaded<V>, _> = read().await.map(Into::into);
         if let Ok(loaded) = &row
             && !self.keep(loaded, now)
@@ -318,6 +327,7 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> Flight<'_, K, V> {
         if row.is_err() {
             one(&self.l1.counts.errors);
         }
+        self.l1.counts.loaded(begun.elapsed());
         self.outcome.send_replace(Some(row.clone()));
         row
     }

@@ -14,6 +14,7 @@ mod issuer;
 mod keys;
 mod log;
 mod master_key;
+mod metrics;
 mod pages;
 mod password;
 mod postgres;
@@ -41,6 +42,7 @@ pub use issuer::{Cookies, Issuer};
 pub use keys::Keys;
 pub use log::{Log, LogFormat};
 pub use master_key::{create_master_key, read_master_keys};
+pub use metrics::Metrics;
 pub use pages::Pages;
 pub use password::Password;
 pub use postgres::Postgres;
@@ -89,6 +91,8 @@ pub struct Config {
     pub pages: Pages,
     /// `[log]`
     pub log: Log,
+    /// `[metrics]`
+    pub metrics: Metrics,
     /// `[[resource]]`
     pub resources: Vec<Resource>,
 }
@@ -126,6 +130,7 @@ impl Config {
             password: Password::read(reader),
             pages: Pages::read(reader),
             log: Log::read(reader),
+            metrics: Metrics::read(reader),
             resources: Resource::read(reader, entries),
         };
         // A key is published for this long before it signs, so it cannot be replaced sooner.

@@ -103,6 +103,8 @@ pub const KEYS: &[Key] = &[
     key("log", "level", "info", "What is logged: error, warn, info, debug, trace, or a filter such as `info,chancery::store=debug`.").familiar("RUST_LOG"),
     key("log", "format", "auto", "json, text, or auto: text on a terminal and JSON otherwise."),
     key("log", "requests", "false", "Whether each request is logged when it has been answered, with its route, status and time."),
+    key("metrics", "clients", "", "Clients whose requests are counted each, by `client_id`: a list of at most 50. In the variable separated by commas. Without it no metric names a client."),
+    key("metrics", "memory_limit", "", "Memory the process may use (1MiB to 16384GiB), for the ratio that alerts watch. Without it the limit of the control group, else the machine's memory. It limits nothing."),
 ];
 
 /// Names that operators know, whose mechanism is not there yet, and why they are refused.

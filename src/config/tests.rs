@@ -347,6 +347,23 @@ fn resources_are_absolute_uris_listed_once() {
 }
 
 #[test]
+fn a_few_clients_may_be_counted_each() {
+    let file = "[metrics]\nclients = [\"web\", \"a, b\"]\nmemory_limit = \"2GiB\"";
+    let config = load(file, &[]).unwrap();
+    assert_eq!(config.metrics.clients, ["web", "a, b"]);
+    assert_eq!(config.metrics.memory_limit, Some(2 << 30));
+    let listed = |clients: usize| (0..clients).map(|at| format!("c{at}")).collect::<Vec<_>>().join(",");
+    let variable = "CHANCERY_METRICS_CLIENTS";
+    assert_eq!(load("", &[(variable, &listed(50))]).unwrap().metrics.clients.len(), 50);
+    assert_eq!(
+        fault("", &[(variable, &listed(51))]),
+        "CHANCERY_METRICS_CLIENTS: may list at most 50 clients, not 51, since each is six series"
+    );
+    assert!(fault("", &[(variable, "web,billing,web")]).contains("item 3 is listed before"));
+    assert!(fault("", &[(variable, "web,\u{e9}")]).contains("item 2 must be a client_id"));
+}
+
+#[test]
 fn syntax_errors_name_line_and_column_and_show_nothing() {
     let faults = load("[keys]\nmaster = [\"hunter2\n", &[]).unwrap_err();
     assert!(faults[0].starts_with("chancery.toml:2:"), "{faults:#?}");

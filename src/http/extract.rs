@@ -17,9 +17,9 @@ use actix_web::{
 };
 use futures_core::Stream as _;
 
-use super::{error::Failure, front::Desk, patience::Patience};
+use super::{error::Failure, front::Desk, patience::Patience, routes};
 use crate::{
-    observe::Rejection,
+    observe::{Rejection, Route},
     protocol::{OauthError, Params},
     resilience::deadline,
 };
@@ -35,8 +35,8 @@ pub struct Form(Bytes);
 
 impl Form {
     /// Reads it.
-    pub(super) async fn read(head: &RequestHead, payload: Payload, desk: &Desk) -> Result<Self, Failure> {
-        read(refusal(head, "application/x-www-form-urlencoded"), payload, MAX_FORM, desk).await.map(Self)
+    pub(super) async fn read(head: &RequestHead, payload: Payload, at: At<'_>) -> Result<Self, Failure> {
+        read(refusal(head, "application/x-www-form-urlencoded"), payload, MAX_FORM, at).await.map(Self)
     }
 
     /// Its parameters.
@@ -50,8 +50,8 @@ pub struct Json(pub Bytes);
 
 impl Json {
     /// Reads it.
-    pub(super) async fn read(head: &RequestHead, payload: Payload, desk: &Desk) -> Result<Self, Failure> {
-        read(refusal(head, "application/json"), payload, MAX_BATCH, desk).await.map(Self)
+    pub(super) async fn read(head: &RequestHead, payload: Payload, at: At<'_>) -> Result<Self, Failure> {
+        read(refusal(head, "application/json"), payload, MAX_BATCH, at).await.map(Self)
     }
 }
 
@@ -62,22 +62,31 @@ impl FromRequest for Form {
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let desk = Rc::clone(req.app_data::<Rc<Desk>>().expect("start() gives every app its Desk"));
         let (req, payload) = (req.clone(), payload.take());
-        Box::pin(async move { Self::read(req.head(), payload, &desk).await })
+        let handle = desk.handles.of(routes::index(req.path(), desk.listener), req.method().as_str());
+        Box::pin(async move { Self::read(req.head(), payload, (&desk, handle)).await })
     }
 }
+
+/// Whose body it is.
+type At<'a> = (&'a Desk, Route);
 
 async fn read(
     refused: Option<Failure>,
     mut payload: Payload,
     limit: usize,
-    desk: &Desk,
+    (desk, route): At<'_>,
 ) -> Result<Bytes, Failure> {
     if let Some(failure) = refused {
         return Err(failure);
     }
     // The client's time, not ours.
-    let collected = collect(&mut payload, limit, desk.settings.body_timeout);
-    deadline::suspended(collected).await.map_err(|why| match why {
+    let mut taken = 0;
+    let collected = collect(&mut payload, limit, desk.settings.body_timeout, &mut taken);
+    let collected = deadline::suspended(collected).await;
+    if taken > 0 {
+        desk.shared.provider.metrics.request_body(route, taken as u64);
+    }
+    collected.map_err(|why| match why {
         Uncollected::Broken => OauthError::invalid_request("The body could not be read.").into(),
         Uncollected::TooLarge => rejected(desk, Rejection::BodyTooLarge),
         Uncollected::Late => rejected(desk, Rejection::Timeout),
@@ -129,12 +138,19 @@ enum Uncollected {
     Late,
 }
 
-async fn collect(payload: &mut Payload, limit: usize, time: Duration) -> Result<Bytes, Uncollected> {
+/// Reads a body to its end. Whether or not it gets there, `taken` says how much was read.
+async fn collect(
+    payload: &mut Payload,
+    limit: usize,
+    time: Duration,
+    taken: &mut usize,
+) -> Result<Bytes, Uncollected> {
     let mut patience = Patience::new(time);
     // Most bodies come in one piece, which is not copied.
     let (mut whole, mut pieces) = (Bytes::new(), BytesMut::new());
     while let Some(piece) = next(payload, &mut patience).await? {
-        if whole.len() + pieces.len() + piece.len() > limit {
+        *taken += piece.len();
+        if *taken > limit {
             return Err(Uncollected::TooLarge);
         }
         if whole.is_empty() && pieces.is_empty() {

@@ -20,6 +20,7 @@ use super::{
     routes::{self, Listener},
     well_known::Metadata,
 };
+use crate::observe::Route;
 
 /// An answer on its way.
 pub(super) type Work = Pin<Box<dyn Future<Output = Response<BoxBody>>>>;
@@ -50,6 +51,7 @@ impl Desk {
 /// A request that is answered here.
 pub(super) struct Call {
     desk: Rc<Desk>,
+    handle: Route,
     request: Request,
 }
 
@@ -78,13 +80,13 @@ impl Call {
     /// The body as a form.
     pub(super) async fn form(&mut self) -> Result<Form, Failure> {
         let payload = self.request.take_payload();
-        Form::read(self.request.head(), payload, &self.desk).await
+        Form::read(self.request.head(), payload, (&self.desk, self.handle)).await
     }
 
     /// The body as JSON.
     pub(super) async fn json(&mut self) -> Result<Json, Failure> {
         let payload = self.request.take_payload();
-        Json::read(self.request.head(), payload, &self.desk).await
+        Json::read(self.request.head(), payload, (&self.desk, self.handle)).await
     }
 }
 
@@ -139,7 +141,7 @@ impl<A> Application for A where
 
 impl<A: Application> Front<A> {
     fn begin(&self, seen: &Seen, request: Request) -> Work {
-        let call = Call { desk: Rc::clone(&self.desk), request };
+        let call = Call { desk: Rc::clone(&self.desk), handle: seen.handle, request };
         routes::program(seen, call).unwrap_or_else(|call| {
             let answer = self.app.call(call.request);
             Box::pin(async { answer.await.map_or_else(|error| error.error_response().into(), Into::into) })
@@ -158,7 +160,7 @@ impl<A: Application> Service<Request> for Front<A> {
 
     fn call(&self, request: Request) -> Self::Future {
         let desk = Rc::clone(&self.desk);
-        let seen = Seen::of(&request, desk.listener);
+        let seen = Seen::of(&request, &desk);
         let work = middleware::admit(&desk, &seen).map(|inside| (inside, self.begin(&seen, request)));
         Box::pin(async move { Ok(middleware::observe(&desk, seen, work).await) })
     }

@@ -1,8 +1,11 @@
 //! What happens around every request: its id, its figures, and what becomes of a panic.
 
-use std::{cell::Cell, future::Future, panic::AssertUnwindSafe, rc::Rc, time::Instant};
+use std::{cell::Cell, future::Future, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
-use actix_http::{Request, RequestHead, Response, body::BoxBody};
+use actix_http::{
+    Request, RequestHead, Response,
+    body::{BodySize, BoxBody, MessageBody as _},
+};
 use actix_web::{
     HttpResponse, ResponseError,
     http::{
@@ -48,7 +51,7 @@ impl RouteHandles {
         Self { known: ROUTES.iter().map(of).collect(), unmatched: metrics.route("", "") }
     }
 
-    fn of(&self, index: Option<RouteIndex>, method: &str) -> Route {
+    pub(super) fn of(&self, index: Option<RouteIndex>, method: &str) -> Route {
         let methods = index.and_then(|index| self.known.get(index.0));
         let known = methods.and_then(|methods| methods.iter().find(|(held, _)| *held == method));
         known.map_or(self.unmatched, |(_, route)| *route)
@@ -115,20 +118,40 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// Counts a connection as open until it is dropped.
+pub(super) struct Connection(Arc<Metrics>);
+
+impl Connection {
+    /// A client has connected.
+    pub(super) fn open(metrics: &Arc<Metrics>) -> Self {
+        metrics.connected();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.disconnected();
+    }
+}
+
 /// What must be known of a request when it is gone.
 pub(super) struct Seen {
     pub(super) method: Method,
     pub(super) route: Option<RouteIndex>,
+    pub(super) handle: Route,
     head_size: usize,
     never_waits: bool,
 }
 
 impl Seen {
-    pub(super) fn of(request: &Request, listener: Listener) -> Self {
+    pub(super) fn of(request: &Request, desk: &Desk) -> Self {
         let path = request.path();
+        let route = routes::index(path, desk.listener);
         Self {
             method: request.method().clone(),
-            route: routes::index(path, listener),
+            route,
+            handle: desk.handles.of(route, request.method().as_str()),
             head_size: head_size(request.head()),
             never_waits: never_waits(path),
         }
@@ -166,9 +189,15 @@ pub(super) async fn observe(
     let mut answer = request_id::scope(id, in_moments(answered(desk, seen.route, work))).await;
     drop(under_way);
 
-    let (method, status) = (seen.method.as_str(), answer.status().as_u16());
-    provider.metrics.request(desk.handles.of(seen.route, method), status, began.elapsed());
+    let status = answer.status().as_u16();
+    provider.metrics.request(seen.handle, status, began.elapsed());
+    if let BodySize::Sized(bytes @ 1..) = answer.body().size()
+        && seen.method != Method::HEAD
+    {
+        provider.metrics.response_body(seen.handle, bytes);
+    }
     if desk.settings.log_requests {
+        let method = seen.method.as_str();
         let route = seen.route.map_or("unmatched", |index| ROUTES[index.0].0);
         let micros = began.elapsed().as_micros() as u64;
         tracing::info!(%method, route, status, micros, request_id = %id, "request");

@@ -65,6 +65,8 @@ pub struct Operations {
     pub health: Figures,
     /// Hits, misses, entries per cache.
     pub cache_stats: Figures,
+    /// What the node does and needs.
+    pub performance: Figures,
 }
 
 /// What all handlers share. Each worker has a copy, so that workers do not fight for the counts of who

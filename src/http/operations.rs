@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use serde_json::json;
 
-use super::Shared;
+use super::{Shared, coding};
 
 /// The process runs.
 pub async fn live() -> HttpResponse {
@@ -27,14 +27,20 @@ pub async fn health(shared: Data<Shared>) -> HttpResponse {
     HttpResponse::Ok().json((shared.operations.health)())
 }
 
-/// `/metrics`: the Prometheus exposition.
-pub async fn metrics(shared: Data<Shared>) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(("content-type", crate::observe::METRICS_CONTENT_TYPE))
-        .body((shared.operations.metrics)())
+/// `/metrics`: the Prometheus exposition, compressed for who likes it, as Prometheus does.
+pub async fn metrics(req: HttpRequest, shared: Data<Shared>) -> HttpResponse {
+    let text = (shared.operations.metrics)();
+    coding::negotiated(req.headers(), text.into_bytes(), |body| {
+        HttpResponse::Ok().insert_header(("content-type", crate::observe::METRICS_CONTENT_TYPE)).body(body)
+    })
 }
 
 /// `/api/cache/stats`: hits, misses, entries, evictions per cache.
 pub async fn cache_stats(shared: Data<Shared>) -> HttpResponse {
     HttpResponse::Ok().json((shared.operations.cache_stats)())
+}
+
+/// `/api/performance/metrics`: rates, times, and what is left of what the node needs.
+pub async fn performance(shared: Data<Shared>) -> HttpResponse {
+    HttpResponse::Ok().json((shared.operations.performance)())
 }

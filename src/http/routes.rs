@@ -38,6 +38,7 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/health", &["GET"]),
     ("/metrics", &["GET"]),
     ("/api/cache/stats", &["GET"]),
+    ("/api/performance/metrics", &["GET"]),
 ];
 
 /// A place in [`ROUTES`].
@@ -124,7 +125,8 @@ pub(super) fn operations(app: &mut ServiceConfig) {
     health(app);
     app.service(at("/health").route(get().to(operations::health)))
         .service(at("/metrics").route(get().to(operations::metrics)))
-        .service(at("/api/cache/stats").route(get().to(operations::cache_stats)));
+        .service(at("/api/cache/stats").route(get().to(operations::cache_stats)))
+        .service(at("/api/performance/metrics").route(get().to(operations::performance)));
 }
 
 fn health(app: &mut ServiceConfig) {

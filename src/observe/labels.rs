@@ -182,6 +182,38 @@ closed! {
 }
 
 closed! {
+    /// How a node learned that cached rows are untrue.
+    Source {
+        /// It was committed on this node.
+        Local => "local",
+        /// It came with the change feed.
+        Feed => "feed",
+    }
+}
+
+closed! {
+    /// Threads that do what would hold up the workers.
+    Lane {
+        /// Hashing passwords.
+        Password => "password",
+        /// Making RSA signatures.
+        Signing => "signing",
+    }
+}
+
+closed! {
+    /// Endpoints at which a client authenticates.
+    Endpoint {
+        /// The token endpoint.
+        Token => "token",
+        /// Introspection, of one token or many.
+        Introspect => "introspect",
+        /// Revocation.
+        Revoke => "revoke",
+    }
+}
+
+closed! {
     /// How a session ended.
     Logout {
         /// By RP-Initiated Logout.
@@ -195,7 +227,12 @@ closed! {
 
 /// A route template with its method; from [`super::Metrics::route`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route(pub(super) usize);
+pub struct Route {
+    /// Its place among the routes with their methods.
+    pub(super) at: usize,
+    /// Its place among the templates.
+    pub(super) template: usize,
+}
 
 /// A grant type; from [`super::Metrics::grant`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,6 +301,21 @@ pub struct Labels {
     pub redis_commands: Vec<&'static str>,
     /// How they fail.
     pub redis_errors: Vec<&'static str>,
+    /// The clients whose requests are counted each.
+    pub clients: Vec<String>,
+}
+
+impl Labels {
+    /// The templates of the routes, each once.
+    pub(super) fn templates(&self) -> Vec<&'static str> {
+        let mut templates = Vec::new();
+        for (_, template) in &self.routes {
+            if !templates.contains(template) {
+                templates.push(*template);
+            }
+        }
+        templates
+    }
 }
 
 /// The exact statuses that are told apart. Another one is counted as its class, `5xx` for example, which

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use super::{
     labels::*,
-    registry::{Axis, Builder, Counters, Gauges, Histograms, Level, Registry, Sizes, axes, axis},
+    pulse::Pulse,
+    registry::{Builder, Registry},
+    shape::{Axis, Bytes, Counters, Gauges, Histograms, Level, Sizes, axes, axis},
 };
 use crate::model::{AuthMethod, KeyState, SecurityEvent, SigningAlg};
 
@@ -18,6 +20,7 @@ pub struct Metrics {
     pub(super) labels: Labels,
     pub(super) registry: Registry,
     pub(super) samplers: Mutex<Vec<Sampler>>,
+    pub(super) pulse: Pulse,
     pub(super) http: Http,
     pub(super) oauth: Oauth,
     pub(super) sign_in: SignIn,
@@ -25,6 +28,7 @@ pub struct Metrics {
     pub(super) storage: Storage,
     pub(super) dependencies: Dependencies,
     pub(super) caches: Caches,
+    pub(super) runtime: Runtime,
     pub(super) process: Process,
 }
 
@@ -42,9 +46,11 @@ impl Metrics {
             storage: Storage::declare(&mut builder, &labels),
             dependencies: Dependencies::declare(&mut builder, &labels),
             caches: Caches::declare(&mut builder, &labels),
+            runtime: Runtime::declare(&mut builder),
             process: Process::declare(&mut builder),
             registry: builder.build(),
             samplers: Mutex::default(),
+            pulse: Pulse::default(),
             labels,
         };
         metrics.registry.set(build, [0], 1.0);
@@ -63,6 +69,9 @@ pub(super) struct Http {
     pub(super) durations: Histograms<2>,
     pub(super) requests: Counters<2>,
     pub(super) in_flight: Level,
+    pub(super) connections: Level,
+    pub(super) request_bodies: Bytes<1>,
+    pub(super) response_bodies: Bytes<1>,
     pub(super) rejected: Counters<1>,
     pub(super) panics: Counters<0>,
     pub(super) certificates: Counters<1>,
@@ -76,10 +85,14 @@ impl Http {
             axes(["method", "route"], routes.chain([["other", "unmatched"]]))
         };
         let statuses = STATUS_NAMES.into_iter().chain(CLASSES);
+        let templates = || axis("route", labels.templates().into_iter().chain(["unmatched"]));
         Self {
             durations: to.histograms("chancery_http_request_duration_seconds", "Time from request head to response end.", [routes(), axis("status_class", CLASSES)]),
             requests: to.counters("chancery_http_requests_total", "Requests by exact status.", [routes(), axis("status", statuses)]),
             in_flight: to.level("chancery_http_requests_in_flight", "Requests being handled."),
+            connections: to.level("chancery_http_connections", "Open TCP connections, of both listeners."),
+            request_bodies: to.bytes("chancery_http_request_body_bytes", "Sizes of the bodies of requests, as far as they were read; requests without one are not counted.", [templates()]),
+            response_bodies: to.bytes("chancery_http_response_body_bytes", "Sizes of the bodies of answers whose size is known before they are sent; answers without one, and those given in place of a handler (overload, time out, panic), are not counted.", [templates()]),
             rejected: to.counters("chancery_http_rejected_total", "Requests refused before routing.", [closed(Rejection::ALL, "reason", Rejection::as_str)]),
             panics: to.counters("chancery_panics_total", "Caught panics.", []),
             certificates: to.counters("chancery_tls_renewals_total", "Changed certificate files, put in force or refused.", [outcome()]),
@@ -97,6 +110,7 @@ pub(super) struct Oauth {
     pub(super) client_auth: Counters<2>,
     pub(super) jwt_failures: Counters<2>,
     pub(super) security_events: Counters<1>,
+    pub(super) clients: Counters<3>,
 }
 
 impl Oauth {
@@ -115,6 +129,7 @@ impl Oauth {
             client_auth: to.counters("chancery_client_auth_total", "Client authentication.", [methods, outcome()]),
             jwt_failures: to.counters("chancery_jwt_verify_failures_total", "Rejected JWTs.", [closed(JwtUse::ALL, "use", JwtUse::as_str), closed(JwtFailure::ALL, "reason", JwtFailure::as_str)]),
             security_events: to.counters("chancery_security_events_total", "Security events.", [axes(["event", "severity"], events)]),
+            clients: to.counters("chancery_client_requests_total", "Requests by the client_id they present, for the clients of `[metrics] clients` only.", [axis("client_id", labels.clients.iter().cloned()), closed(Endpoint::ALL, "endpoint", Endpoint::as_str), outcome()]),
         }
     }
 }
@@ -248,6 +263,8 @@ pub(super) struct Caches {
     pub(super) entries: Gauges<1>,
     pub(super) weight: Gauges<1>,
     pub(super) evictions: Counters<2>,
+    pub(super) loads: Histograms<1>,
+    pub(super) invalidations: Counters<2>,
 }
 
 impl Caches {
@@ -259,13 +276,32 @@ impl Caches {
             entries: to.gauges("chancery_cache_entries", "Entries in the cache.", [caches()]),
             weight: to.gauges("chancery_cache_weight_bytes", "Size of the cache.", [caches()]),
             evictions: to.counters("chancery_cache_evictions_total", "Evictions.", [caches(), closed(Eviction::ALL, "reason", Eviction::as_str)]),
+            loads: to.histograms("chancery_cache_load_duration_seconds", "Time to fill after a miss, also in vain.", [caches()]),
+            invalidations: to.counters("chancery_cache_invalidations_total", "Changes that concern the cache, whether or not it held the row. What this node committed is local, and comes once more with the feed.", [caches(), closed(Source::ALL, "source", Source::as_str)]),
+        }
+    }
+}
+
+pub(super) struct Runtime {
+    pub(super) busy: Gauges<0>,
+    pub(super) queues: Gauges<1>,
+}
+
+impl Runtime {
+    #[rustfmt::skip]
+    fn declare(to: &mut Builder) -> Self {
+        Self {
+            busy: to.gauges("chancery_runtime_busy_ratio", "Share of the time of the public listener's workers that they were busy, over the last 15 seconds.", []),
+            queues: to.gauges("chancery_runtime_blocking_queue", "Jobs waiting on a lane of threads.", [closed(Lane::ALL, "lane", Lane::as_str)]),
         }
     }
 }
 
 pub(super) struct Process {
+    pub(super) memory_limit: Gauges<0>,
     pub(super) cpu: Gauges<0>,
     pub(super) resident: Gauges<0>,
+    pub(super) virtual_memory: Gauges<0>,
     pub(super) open_fds: Gauges<0>,
     pub(super) max_fds: Gauges<0>,
     pub(super) started: Gauges<0>,
@@ -275,8 +311,10 @@ impl Process {
     #[rustfmt::skip]
     fn declare(to: &mut Builder) -> Self {
         Self {
+            memory_limit: to.gauges("chancery_memory_limit_bytes", "Memory this process may use: as configured, else the limit of its control group, else the machine's.", []),
             cpu: to.observed_counters("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", []),
             resident: to.gauges("process_resident_memory_bytes", "Resident memory size in bytes.", []),
+            virtual_memory: to.gauges("process_virtual_memory_bytes", "Virtual memory size in bytes.", []),
             open_fds: to.gauges("process_open_fds", "Number of open file descriptors.", []),
             max_fds: to.gauges("process_max_fds", "Maximum number of open file descriptors.", []),
             started: to.gauges("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", []),

@@ -1,21 +1,31 @@
 //! Metrics and logs. `metrics.rs` is the only file that names a metric.
 
+mod asked;
 mod cells;
 mod labels;
 pub mod log;
+mod memory;
 mod metrics;
 mod process;
+mod pulse;
+mod read;
 mod record;
 mod registry;
 pub mod request_id;
+mod shape;
 pub mod unanswered;
 
+pub use asked::Asked;
 pub use labels::{
-    BreakerLevels, Cache, CacheResult, Dependency, Eviction, Grant, HashOperation, JwtFailure, JwtUse,
-    Labels, Login, Logout, Operation, PoolLevels, Rejection, RevocationCause, Revoked, Route, Tier,
-    TokenType,
+    BreakerLevels, Cache, CacheResult, Dependency, Endpoint, Eviction, Grant, HashOperation, JwtFailure,
+    JwtUse, Labels, Lane, Login, Logout, Operation, PoolLevels, Rejection, RevocationCause, Revoked, Route,
+    Source, Tier, TokenType,
 };
 pub use metrics::Metrics;
+pub use process::Figures;
+pub use pulse::Rates;
+pub use read::RouteFigures;
+pub use registry::Described;
 
 /// The content type of [`Metrics::encode`].
 pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -3,16 +3,12 @@
 //! What is called for each request takes no lock, no look-up by name and no allocation. Methods that set
 //! gauges are for samplers and slow paths.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     labels::*,
     metrics::{ERROR_KINDS, FILES, Metrics, STATES},
-    process::Figures,
-    registry::Gauges,
+    shape::Gauges,
 };
 use crate::model::{AuthMethod, KeyState, SecurityEvent, SigningAlg, SigningKey};
 
@@ -20,8 +16,31 @@ use crate::model::{AuthMethod, KeyState, SecurityEvent, SigningAlg, SigningKey};
 impl Metrics {
     /// The handle of a route; `unmatched` if it is not listed.
     pub fn route(&self, method: &str, template: &str) -> Route {
-        let routes = &self.labels.routes;
-        Route(routes.iter().position(|route| *route == (method, template)).unwrap_or(routes.len()))
+        let (routes, templates) = (&self.labels.routes, self.labels.templates());
+        Route {
+            at: routes.iter().position(|route| *route == (method, template)).unwrap_or(routes.len()),
+            template: templates.iter().position(|known| *known == template).unwrap_or(templates.len()),
+        }
+    }
+
+    /// A client has connected. Each call is followed by one of [`Metrics::disconnected`], on any thread.
+    pub fn connected(&self) {
+        self.registry.step(self.http.connections, 1);
+    }
+
+    /// A connection is closed.
+    pub fn disconnected(&self) {
+        self.registry.step(self.http.connections, -1);
+    }
+
+    /// So much of a request's body was read.
+    pub fn request_body(&self, route: Route, bytes: u64) {
+        self.registry.observe_bytes(self.http.request_bodies, [route.template], bytes);
+    }
+
+    /// An answer has a body of this size.
+    pub fn response_body(&self, route: Route, bytes: u64) {
+        self.registry.observe_bytes(self.http.response_bodies, [route.template], bytes);
     }
 
     /// A request's head has arrived. Each call is followed by one of [`Metrics::request_left`], on any thread,
@@ -37,8 +56,8 @@ impl Metrics {
 
     /// A request was answered.
     pub fn request(&self, route: Route, status: u16, took: Duration) {
-        self.registry.observe(self.http.durations, [route.0, class(status)], took);
-        self.registry.add(self.http.requests, [route.0, exact(status)], 1);
+        self.registry.observe(self.http.durations, [route.at, class(status)], took);
+        self.registry.add(self.http.requests, [route.at, exact(status)], 1);
     }
 
     /// A request was refused before it was routed.
@@ -139,8 +158,9 @@ impl Metrics {
         self.registry.add(self.sign_in.hash_rejected, [], 1);
     }
 
-    /// Sets how many hashes wait, and how many may wait or run.
+    /// Sets how many hashes wait, and how many may run at once.
     pub fn set_password_queue(&self, waiting: usize, slots: usize) {
+        self.set_lane(Lane::Password, waiting);
         self.registry.set(self.sign_in.hash_queue, [], waiting as f64);
         self.registry.set(self.sign_in.hash_slots, [], slots as f64);
     }
@@ -302,32 +322,20 @@ impl Metrics {
         self.registry.add(self.caches.evictions, [cache.0, reason as usize], entries);
     }
 
+    /// What a cache missed was looked for, and found or not, in so long.
+    pub fn cache_loaded(&self, cache: Cache, took: Duration) {
+        self.registry.observe(self.caches.loads, [cache.0], took);
+    }
+
+    /// So many changes concerned the rows of a cache.
+    pub fn cache_invalidated(&self, cache: Cache, source: Source, changes: u64) {
+        self.registry.add(self.caches.invalidations, [cache.0, source as usize], changes);
+    }
+
     /// Sets the size of a cache.
     pub fn set_cache_size(&self, cache: Cache, entries: u64, bytes: u64) {
         self.registry.set(self.caches.entries, [cache.0], entries as f64);
         self.registry.set(self.caches.weight, [cache.0], bytes as f64);
-    }
-}
-
-/// Reading.
-impl Metrics {
-    /// Has gauges set shortly before each scrape. Samplers must not wait for anything.
-    pub fn sample(&self, sampler: impl Fn(&Self) + Send + Sync + 'static) {
-        self.samplers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(sampler));
-    }
-
-    /// Everything in the Prometheus text format 0.0.4 (`prometheus::TEXT_FORMAT`).
-    pub fn encode(&self) -> String {
-        let samplers = self.samplers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for sampler in samplers {
-            sampler(self);
-        }
-        let figures = Figures::read();
-        self.registry.set(self.process.cpu, [], figures.cpu_seconds);
-        self.registry.set(self.process.resident, [], figures.resident_bytes);
-        self.registry.set(self.process.open_fds, [], figures.open_fds);
-        self.registry.set(self.process.max_fds, [], figures.max_fds);
-        self.registry.encode()
     }
 }
 

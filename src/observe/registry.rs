@@ -10,89 +10,10 @@ use std::{
 
 use prometheus::{TextEncoder, proto};
 
-use super::cells::Cells;
-
-/// Upper edges of the buckets of every histogram.
-const EDGES: usize = 13;
-
-/// Cells of one histogram: a bucket below each edge, one above all, and the sum.
-const HISTOGRAM: usize = EDGES + 2;
-
-/// What a histogram counts, in whole numbers, and how many of these are one of its unit.
-#[derive(PartialEq)]
-struct Scale {
-    edges: [u64; EDGES],
-    unit: f64,
-}
-
-/// Nanoseconds, shown in seconds. Every threshold of an alert is an edge.
-#[rustfmt::skip]
-const TIMES: Scale = Scale {
-    edges: [
-        1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000, 250_000_000,
-        500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000,
-    ],
-    unit: 1e9,
+use super::{
+    cells::Cells,
+    shape::{Axis, BYTES, Bytes, Counters, Gauges, Histograms, Level, SIZES, Scale, Shape, Sizes, TIMES},
 };
-
-/// How many there were.
-const SIZES: Scale = Scale { edges: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096], unit: 1.0 };
-
-/// One or more label names and the closed set of their values.
-pub(super) struct Axis {
-    names: Vec<&'static str>,
-    values: Vec<Vec<&'static str>>,
-}
-
-/// One label.
-pub(super) fn axis(name: &'static str, values: impl IntoIterator<Item = &'static str>) -> Axis {
-    Axis { names: vec![name], values: values.into_iter().map(|value| vec![value]).collect() }
-}
-
-/// Labels whose values come together.
-pub(super) fn axes<const L: usize>(
-    names: [&'static str; L],
-    values: impl IntoIterator<Item = [&'static str; L]>,
-) -> Axis {
-    Axis { names: names.to_vec(), values: values.into_iter().map(|value| value.to_vec()).collect() }
-}
-
-/// Where a family with `N` axes begins and how long its axes are.
-#[derive(Clone, Copy)]
-struct Shape<const N: usize> {
-    first: usize,
-    sizes: [usize; N],
-    stride: usize,
-}
-
-impl<const N: usize> Shape<N> {
-    /// The first cell of the series at these positions.
-    fn cell(&self, at: [usize; N]) -> usize {
-        debug_assert!(at.iter().zip(&self.sizes).all(|(at, size)| at < size), "{at:?} of {:?}", self.sizes);
-        let series = at.iter().zip(&self.sizes).fold(0, |series, (at, size)| series * size + at);
-        self.first + series * self.stride
-    }
-}
-
-/// A counter for each combination of `N` axes.
-#[derive(Clone, Copy)]
-pub(super) struct Counters<const N: usize>(Shape<N>);
-
-/// A value that goes up and down by steps, on any thread.
-#[derive(Clone, Copy)]
-pub(super) struct Level(Shape<0>);
-
-/// A histogram for each combination of `N` axes.
-#[derive(Clone, Copy)]
-pub(super) struct Histograms<const N: usize>(Shape<N>);
-
-/// A histogram of sizes for each combination of `N` axes.
-#[derive(Clone, Copy)]
-pub(super) struct Sizes<const N: usize>(Shape<N>);
-
-/// A value that is set, for each combination of `N` axes. While it is not a number the series is left out.
-#[derive(Clone, Copy)]
-pub(super) struct Gauges<const N: usize>(Shape<N>);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -103,6 +24,37 @@ enum Kind {
     Gauge {
         counts: bool,
     },
+}
+
+impl Kind {
+    fn exported(self) -> proto::MetricType {
+        match self {
+            Self::Counter | Self::Gauge { counts: true } => proto::MetricType::COUNTER,
+            Self::Level | Self::Gauge { counts: false } => proto::MetricType::GAUGE,
+            Self::Histogram(_) => proto::MetricType::HISTOGRAM,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter | Self::Gauge { counts: true } => "counter",
+            Self::Level | Self::Gauge { counts: false } => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// What a metric is called and means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Its name.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: Vec<&'static str>,
+    /// What it tells.
+    pub help: &'static str,
 }
 
 struct Family {
@@ -153,6 +105,15 @@ impl Builder {
         Sizes(self.family(name, help, Kind::Histogram(&SIZES), axes))
     }
 
+    pub(super) fn bytes<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        axes: [Axis; N],
+    ) -> Bytes<N> {
+        Bytes(self.family(name, help, Kind::Histogram(&BYTES), axes))
+    }
+
     pub(super) fn gauges<const N: usize>(
         &mut self,
         name: &'static str,
@@ -192,7 +153,7 @@ impl Builder {
                 (first, 1)
             }
             _ => {
-                let stride = if matches!(kind, Kind::Histogram(_)) { HISTOGRAM } else { 1 };
+                let stride = if let Kind::Histogram(scale) = kind { scale.cells() } else { 1 };
                 let first = self.cells;
                 self.cells += series * stride;
                 (first, stride)
@@ -228,9 +189,36 @@ impl Registry {
         self.count(&SIZES, sizes.0.cell(at), size as u64);
     }
 
+    pub(super) fn observe_bytes<const N: usize>(&self, bytes: Bytes<N>, at: [usize; N], length: u64) {
+        self.count(&BYTES, bytes.0.cell(at), length);
+    }
+
     fn count(&self, scale: &Scale, first: usize, value: u64) {
         self.cells.add(first + scale.edges.partition_point(|edge| *edge < value), 1);
-        self.cells.add(first + EDGES + 1, value);
+        self.cells.add(first + scale.edges.len() + 1, value);
+    }
+
+    /// What a counter has come to.
+    pub(super) fn counted<const N: usize>(&self, counters: Counters<N>, at: [usize; N]) -> u64 {
+        self.cells.sum(counters.0.cell(at))
+    }
+
+    /// How many times there were in each bucket, the one above all edges last, and their sum in
+    /// nanoseconds.
+    pub(super) fn times<const N: usize>(&self, of: Histograms<N>, at: [usize; N]) -> (Vec<u64>, u64) {
+        let (first, above) = (of.0.cell(at), TIMES.edges.len());
+        let buckets = (0..=above).map(|bucket| self.cells.sum(first + bucket)).collect();
+        (buckets, self.cells.sum(first + above + 1))
+    }
+
+    /// Every family there is, also those without series, in the order of their declaration.
+    pub(super) fn families(&self) -> impl Iterator<Item = Described> {
+        self.families.iter().map(|family| Described {
+            name: family.name,
+            kind: family.kind.as_str(),
+            labels: family.axes.iter().flat_map(|axis| axis.names.iter().copied()).collect(),
+            help: family.help,
+        })
     }
 
     pub(super) fn set<const N: usize>(&self, gauges: Gauges<N>, at: [usize; N], value: f64) {
@@ -253,11 +241,7 @@ impl Registry {
         let mut encoded = proto::MetricFamily::default();
         encoded.set_name(family.name.to_owned());
         encoded.set_help(family.help.to_owned());
-        encoded.set_field_type(match family.kind {
-            Kind::Counter | Kind::Gauge { counts: true } => proto::MetricType::COUNTER,
-            Kind::Level | Kind::Gauge { counts: false } => proto::MetricType::GAUGE,
-            Kind::Histogram(_) => proto::MetricType::HISTOGRAM,
-        });
+        encoded.set_field_type(family.kind.exported());
         encoded.set_metric((0..series).filter_map(|index| self.series(family, index)).collect());
         encoded
     }
@@ -268,7 +252,7 @@ impl Registry {
             Kind::Counter => metric.set_counter(counter(self.cells.sum(family.first + index) as f64)),
             Kind::Level => metric.set_gauge(gauge(self.cells.sum(family.first + index).cast_signed() as f64)),
             Kind::Histogram(scale) => {
-                metric.set_histogram(self.histogram(scale, family.first + index * HISTOGRAM));
+                metric.set_histogram(self.histogram(scale, family.first + index * scale.cells()));
             }
             Kind::Gauge { counts } => {
                 let value = f64::from_bits(self.gauges[family.first + index].load(Relaxed));
@@ -282,8 +266,8 @@ impl Registry {
     }
 
     fn histogram(&self, scale: &Scale, first: usize) -> proto::Histogram {
-        let mut count = 0;
-        let mut buckets = Vec::with_capacity(EDGES);
+        let (mut count, above) = (0, scale.edges.len());
+        let mut buckets = Vec::with_capacity(above);
         for (at, edge) in scale.edges.iter().enumerate() {
             count += self.cells.sum(first + at);
             let mut bucket = proto::Bucket::default();
@@ -293,8 +277,8 @@ impl Registry {
         }
         let mut histogram = proto::Histogram::default();
         histogram.set_bucket(buckets);
-        histogram.set_sample_count(count + self.cells.sum(first + EDGES));
-        histogram.set_sample_sum(self.cells.sum(first + EDGES + 1) as f64 / scale.unit);
+        histogram.set_sample_count(count + self.cells.sum(first + above));
+        histogram.set_sample_sum(self.cells.sum(first + above + 1) as f64 / scale.unit);
         histogram
     }
 }
@@ -308,7 +292,7 @@ fn labels(axes: &[Axis], mut index: usize) -> Vec<proto::LabelPair> {
         for (name, value) in axis.names.iter().zip(values).rev() {
             let mut pair = proto::LabelPair::default();
             pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
+            pair.set_value(value.to_string());
             pairs.push(pair);
         }
     }
@@ -331,6 +315,7 @@ fn gauge(value: f64) -> proto::Gauge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::shape::{axes, axis};
 
     #[test]
     fn each_series_has_its_own_cell_and_labels() {

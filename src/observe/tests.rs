@@ -1,6 +1,13 @@
 //! The metrics as a scraper sees them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use super::*;
 use crate::model::{AuthMethod, KeyState, SecurityEvent, SigningAlg, SigningKey, UnixTime};
@@ -22,6 +29,7 @@ fn metrics() -> Arc<Metrics> {
         pools: vec!["request", "feed"],
         redis_commands: vec!["get", "set"],
         redis_errors: vec!["timeout", "connection"],
+        clients: vec!["web \"shop\"".to_owned()],
     })
 }
 
@@ -48,6 +56,10 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
 fn every_series_is_there_at_zero_from_the_start() {
     let samples = samples(&metrics().encode());
     for (series, value) in samples.iter().filter(|(series, _)| series.starts_with("chancery_")) {
+        if series == "chancery_memory_limit_bytes" {
+            assert!(*value > 0.0, "{value}");
+            continue;
+        }
         let expected = if series.starts_with("chancery_build_info") { 1.0 } else { 0.0 };
         assert_eq!(*value, expected, "{series}");
     }
@@ -63,6 +75,14 @@ fn every_series_is_there_at_zero_from_the_start() {
         r#"chancery_build_info{version="1.2.3",revision="abc",rustc="1.95"}"#,
         "chancery_revocation_propagation_seconds_count",
         "chancery_panics_total",
+        "chancery_http_connections",
+        r#"chancery_http_request_body_bytes_bucket{route="/oauth/token",le="256"}"#,
+        r#"chancery_http_response_body_bytes_count{route="unmatched"}"#,
+        "chancery_runtime_busy_ratio",
+        r#"chancery_runtime_blocking_queue{lane="signing"}"#,
+        r#"chancery_cache_load_duration_seconds_count{cache="user"}"#,
+        r#"chancery_cache_invalidations_total{cache="user",source="feed"}"#,
+        r#"chancery_client_requests_total{client_id="web \"shop\"",endpoint="token",outcome="failure"}"#,
         r#"chancery_tls_renewals_total{outcome="failure"}"#,
     ] {
         assert!(samples.contains_key(series), "{series}");
@@ -105,7 +125,10 @@ fn check_name(name: &str, kind: &str) {
     assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
     assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
     assert!(!["_bucket", "_sum", "_count"].iter().any(|suffix| name.ends_with(suffix)), "{name}");
-    assert!(kind != "histogram" || name.ends_with("_seconds") || name.ends_with("_size"), "{name}");
+    assert!(
+        kind != "histogram" || ["_seconds", "_size", "_bytes"].iter().any(|unit| name.ends_with(unit)),
+        "{name}"
+    );
     for unit in ["_ms", "_milliseconds", "_minutes", "_kb", "_kib", "_percent"] {
         assert!(!name.contains(unit), "{name}: base units only");
     }
@@ -177,6 +200,8 @@ fn each_method_counts_in_its_own_series() {
     metrics.redis_command("get", Duration::from_millis(60));
     metrics.set_redis_errors(&[("timeout", 1)]);
     metrics.cache_evicted(metrics.cache("jwks").unwrap(), Eviction::Ttl, 2);
+    metrics.cache_loaded(metrics.cache("user").unwrap(), Duration::from_millis(2));
+    metrics.cache_invalidated(metrics.cache("user").unwrap(), Source::Feed, 4);
     let samples = samples(&metrics.encode());
     for (series, value) in [
         (r#"chancery_http_rejected_total{reason="timeout"}"#, 1.0),
@@ -214,6 +239,8 @@ fn each_method_counts_in_its_own_series() {
         (r#"chancery_redis_command_duration_seconds_count{command="get"}"#, 1.0),
         (r#"chancery_redis_errors_total{kind="timeout"}"#, 1.0),
         (r#"chancery_cache_evictions_total{cache="jwks",reason="ttl"}"#, 2.0),
+        (r#"chancery_cache_load_duration_seconds_bucket{cache="user",le="0.0025"}"#, 1.0),
+        (r#"chancery_cache_invalidations_total{cache="user",source="feed"}"#, 4.0),
     ] {
         assert_eq!(samples.get(series), Some(&value), "{series}");
     }
@@ -260,6 +287,8 @@ fn samplers_set_gauges_at_each_scrape() {
         metrics.set_feed_staleness(Duration::from_millis(250));
         metrics.set_revocations(7, 1);
         metrics.set_password_queue(2, 66);
+        metrics.set_lane(Lane::Signing, 9);
+        metrics.set_memory_limit(1 << 30);
         metrics.set_cache_size(metrics.cache("client").unwrap(), 5, 640);
     });
     let samples = samples(&metrics.encode());
@@ -280,12 +309,112 @@ fn samplers_set_gauges_at_each_scrape() {
         ("chancery_revocation_clients_above_cap", 1.0),
         ("chancery_password_hash_queue", 2.0),
         ("chancery_password_hash_slots", 66.0),
+        (r#"chancery_runtime_blocking_queue{lane="password"}"#, 2.0),
+        (r#"chancery_runtime_blocking_queue{lane="signing"}"#, 9.0),
+        ("chancery_memory_limit_bytes", 1_073_741_824.0),
         (r#"chancery_cache_entries{cache="client"}"#, 5.0),
         (r#"chancery_cache_weight_bytes{cache="client"}"#, 640.0),
     ] {
         assert_eq!(samples[series], value, "{series}");
     }
     assert!(samples["process_resident_memory_bytes"] > 0.0 && samples["process_start_time_seconds"] > 1.7e9);
+}
+
+#[test]
+fn bodies_are_counted_by_route_whatever_the_method() {
+    let metrics = metrics();
+    let (get, post) = (metrics.route("GET", "/login"), metrics.route("POST", "/login"));
+    metrics.request_body(post, 256);
+    metrics.request_body(metrics.route("POST", "/nowhere"), 2 << 20);
+    metrics.response_body(get, 257);
+    metrics.response_body(post, 5_000);
+    let samples = samples(&metrics.encode());
+    for (series, value) in [
+        (r#"request_body_bytes_bucket{route="/login",le="256"}"#, 1.0),
+        (r#"request_body_bytes_sum{route="/login"}"#, 256.0),
+        (r#"request_body_bytes_bucket{route="unmatched",le="1048576"}"#, 0.0),
+        (r#"request_body_bytes_bucket{route="unmatched",le="+Inf"}"#, 1.0),
+        (r#"response_body_bytes_bucket{route="/login",le="256"}"#, 0.0),
+        (r#"response_body_bytes_bucket{route="/login",le="1024"}"#, 1.0),
+        (r#"response_body_bytes_bucket{route="/login",le="16384"}"#, 2.0),
+        (r#"response_body_bytes_sum{route="/login"}"#, 5_257.0),
+    ] {
+        assert_eq!(samples[&format!("chancery_http_{series}")], value, "{series}");
+    }
+}
+
+#[test]
+fn connections_are_those_that_are_open() {
+    let metrics = metrics();
+    (0..3).for_each(|_| metrics.connected());
+    metrics.disconnected();
+    assert_eq!(samples(&metrics.encode())["chancery_http_connections"], 2.0);
+}
+
+#[test]
+fn requests_of_named_clients_are_counted_and_nobody_elses() {
+    let metrics = metrics();
+    let asked = |endpoint, client: Option<&str>, succeeds: bool| {
+        let mut asked = metrics.asked(endpoint);
+        client.iter().for_each(|client| asked.by(client));
+        if succeeds {
+            asked.succeeded();
+        }
+    };
+    asked(Endpoint::Token, Some("web \"shop\""), true);
+    asked(Endpoint::Token, Some("web \"shop\""), false);
+    asked(Endpoint::Introspect, Some("web \"shop\""), true);
+    asked(Endpoint::Revoke, Some("somebody"), true);
+    asked(Endpoint::Revoke, None, false);
+    let counted: Vec<_> = samples(&metrics.encode())
+        .into_iter()
+        .filter(|(series, value)| series.starts_with("chancery_client_requests_total") && *value > 0.0)
+        .map(|(series, value)| (series.split_once("endpoint").expect("the label").1.to_owned(), value))
+        .collect();
+    let expected = [
+        (r#"="introspect",outcome="success"}"#.to_owned(), 1.0),
+        (r#"="token",outcome="failure"}"#.to_owned(), 1.0),
+        (r#"="token",outcome="success"}"#.to_owned(), 1.0),
+    ];
+    assert_eq!(counted, expected);
+    let nobody = Metrics::new(Labels::default());
+    nobody.asked(Endpoint::Token).by("web");
+    assert!(!nobody.encode().contains("chancery_client_requests_total"));
+}
+
+#[test]
+fn the_busy_share_is_that_of_the_workers() {
+    let metrics = metrics();
+    metrics.beat();
+    assert_eq!(metrics.busy_ratio(), 0.0);
+    let busy = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&busy);
+    metrics.worker_started(move || Duration::from_secs(told.load(Ordering::Relaxed)));
+    assert_eq!(metrics.busy_ratio(), 0.0, "it has not worked yet");
+    // An hour of work in less than one: as busy as can be.
+    busy.store(3_600, Ordering::Relaxed);
+    assert_eq!(samples(&metrics.encode())["chancery_runtime_busy_ratio"], 1.0);
+}
+
+#[test]
+fn routes_are_summed_up_with_their_errors_and_times() {
+    let metrics = metrics();
+    let route = metrics.route("POST", "/oauth/token");
+    for _ in 0..99 {
+        metrics.request(route, 200, Duration::from_micros(900));
+    }
+    metrics.request(route, 503, Duration::from_millis(80));
+    metrics.request(metrics.route("GET", "/nowhere"), 404, Duration::from_millis(1));
+    let found = metrics.routes();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!((found[0].route, found[0].requests, found[0].server_errors), ("/oauth/token", 100, 1));
+    assert!(found[0].quantiles.is_sorted() && found[0].quantiles[2] <= 0.001, "{found:?}");
+    assert!((found[0].mean - (99.0 * 0.0009 + 0.08) / 100.0).abs() < 1e-9, "{found:?}");
+    assert_eq!((found[1].method, found[1].route, found[1].server_errors), ("other", "unmatched", 0));
+    metrics.beat();
+    metrics.request(route, 503, Duration::ZERO);
+    let rates = metrics.rates();
+    assert!(rates.answers > 0.0 && rates.answers == rates.server_errors, "{rates:?}");
 }
 
 #[test]

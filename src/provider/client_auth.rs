@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Provider, ProviderError};
 use crate::{
     model::{AuthMethod, Client, UnixTime},
+    observe::Asked,
     protocol::{OauthError, Params, client_auth},
 };
 
@@ -15,8 +16,10 @@ impl Provider {
         authorization: Option<&str>,
         form: &Params<'_>,
         now: UnixTime,
+        asked: &mut Asked<'_>,
     ) -> Result<Arc<Client>, ProviderError> {
         let presented = client_auth::presented(authorization, form)?;
+        asked.by(&presented.client_id);
         let client = self.store.client(&presented.client_id).await?;
         let verdict = client_auth::verify(&presented, client.as_deref(), now);
         self.metrics.client_auth(presented.method, verdict.is_ok());
@@ -30,8 +33,9 @@ impl Provider {
         authorization: Option<&str>,
         form: &Params<'_>,
         now: UnixTime,
+        asked: &mut Asked<'_>,
     ) -> Result<Arc<Client>, ProviderError> {
-        let client = self.authenticate(authorization, form, now).await?;
+        let client = self.authenticate(authorization, form, now, asked).await?;
         if client.auth_method == AuthMethod::None {
             return Err(OauthError::invalid_client().into());
         }

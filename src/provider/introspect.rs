@@ -8,6 +8,7 @@ use super::{
 use crate::{
     crypto::opaque::Opaque,
     model::{Client, UnixTime},
+    observe::Endpoint,
     protocol::{
         OauthError, Params,
         access_token::AccessClaims,
@@ -26,9 +27,9 @@ impl Provider {
         authorization: Option<&str>,
         form: &Params<'_>,
     ) -> Result<Vec<u8>, ProviderError> {
-        let now = self.clock.now();
+        let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Introspect));
         // R40: the caller first; nothing is said about a token before.
-        let caller = self.authenticate_confidential(authorization, form, now).await?;
+        let caller = self.authenticate_confidential(authorization, form, now, &mut asked).await?;
         let token = form.require("token")?;
         let strict = caller.strict || form.get("strict") == Some("true");
         let (issuer, mut opening) = (&self.policy.issuer, Opening::lent());
@@ -45,6 +46,7 @@ impl Provider {
             facts.write_introspection(issuer, &mut answer);
         }
         self.metrics.introspection(!answer.is_empty());
+        asked.succeeded();
         if answer.is_empty() {
             answer.extend_from_slice(INACTIVE);
         }
@@ -58,8 +60,8 @@ impl Provider {
         credentials: &Params<'_>,
         tokens: &[&str],
     ) -> Result<Vec<u8>, ProviderError> {
-        let now = self.clock.now();
-        let caller = self.authenticate_confidential(authorization, credentials, now).await?;
+        let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Introspect));
+        let caller = self.authenticate_confidential(authorization, credentials, now, &mut asked).await?;
         if tokens.len() > MAX_BATCH {
             return Err(OauthError::invalid_request("A batch has at most 1000 tokens.").into());
         }
@@ -82,6 +84,7 @@ impl Provider {
         let revoked = self.revocations.are_revoked(batch.asked(), caller.strict).await?;
         let (body, active) = batch.finish(&revoked);
         self.metrics.introspections(active, tokens.len() - active);
+        asked.succeeded();
         Ok(body)
     }
 

@@ -90,9 +90,15 @@ impl PasswordLane {
         self.lane.run(work).await.map_err(|error| self.refused(error))
     }
 
+    /// How many passwords wait, and how many are hashed at once.
+    pub fn queue(&self) -> (usize, usize) {
+        (self.lane.queued(), self.lane.slots())
+    }
+
     /// Sets the gauges of the queue; for the metrics' sampler.
     pub fn sample(&self) {
-        self.metrics.set_password_queue(self.lane.queued(), self.lane.slots());
+        let (waiting, slots) = self.queue();
+        self.metrics.set_password_queue(waiting, slots);
     }
 
     fn refused(&self, error: LaneError) -> ProviderError {

@@ -4,7 +4,7 @@ use super::{Provider, ProviderError};
 use crate::{
     crypto::opaque::Opaque,
     model::*,
-    observe::{RevocationCause, Revoked},
+    observe::{Endpoint, RevocationCause, Revoked},
     protocol::{
         Params,
         revoke::{self, Revoke},
@@ -15,13 +15,16 @@ use crate::{
 impl Provider {
     /// Revokes the `token` of a form. `Ok` means it is durable, or there was nothing to revoke.
     pub async fn revoke(&self, authorization: Option<&str>, form: &Params<'_>) -> Result<(), ProviderError> {
-        let now = self.clock.now();
-        let caller = self.authenticate(authorization, form, now).await?;
+        let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Revoke));
+        let caller = self.authenticate(authorization, form, now, &mut asked).await?;
         // RFC 7009 §2.1: token_type_hint is only a hint, and the prefix says more.
         let (what, kind) = self.revocable_by(form.require("token")?, &caller, now).await?;
         let client = caller.key;
         let effect = match what {
-            Revoke::Nothing => return Ok(()),
+            Revoke::Nothing => {
+                asked.succeeded();
+                return Ok(());
+            }
             Revoke::Token(token, until) => Effect::RevokeToken { token, client, until },
             Revoke::Family(family) => {
                 Effect::RevokeFamily { family, client, until: self.policy.forget_revocation_at(now) }
@@ -30,6 +33,7 @@ impl Provider {
         // R41: a failure to write is a failure of the request.
         self.commit(now, None, vec![effect]).await?;
         self.metrics.revocation(RevocationCause::Client, kind);
+        asked.succeeded();
         Ok(())
     }
 

@@ -27,6 +27,11 @@ impl SigningLane {
         Lane::start("signing", size, || ()).map(Self)
     }
 
+    /// How many signatures wait.
+    pub fn queued(&self) -> usize {
+        self.0.queued()
+    }
+
     async fn run(&self, work: impl FnOnce() -> String + Send + 'static) -> Result<String, ProviderError> {
         self.0.run(|()| work()).await.map_err(|error| match error {
             LaneError::Overloaded => ProviderError::Unavailable(error.to_string()),
@@ -52,5 +57,36 @@ impl Provider {
                 self.signing.run(move || sign::jws_sign(&key, typ, &payload)).await
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::mpsc::channel,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+
+    #[test]
+    fn signatures_that_wait_are_told() {
+        let lane = SigningLane::start(1).expect("a thread");
+        let ((begun, has_begun), (end, ended)) = (channel(), channel::<()>());
+        let first = lane.run(move || {
+            begun.send(()).expect("the test listens");
+            // An error means that the test is over.
+            let _ = ended.recv();
+            String::new()
+        });
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut first, mut second) = (pin!(first), pin!(lane.run(String::new)));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        has_begun.recv().expect("it begins");
+        assert_eq!(lane.queued(), 0, "it does not wait any more");
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        assert_eq!(lane.queued(), 1);
+        end.send(()).expect("it still runs");
     }
 }

@@ -6,7 +6,7 @@ use super::{Provider, ProviderError, mint::Minted};
 use crate::{
     crypto::{opaque::Opaque, seal},
     model::*,
-    observe::{RevocationCause, Revoked, TokenType},
+    observe::{Asked, Endpoint, RevocationCause, Revoked, TokenType},
     protocol::{
         OauthError, Params,
         grants::{Decision, Facts, Grant, Issue, Loaded, Need, Refusal, Spends},
@@ -33,14 +33,16 @@ impl Provider {
         form: &Params<'_>,
     ) -> Result<TokenAnswer, ProviderError> {
         let grant = token::grant(form);
+        let mut asked = self.metrics.asked(Endpoint::Token);
         let label = self.metrics.grant(grant.as_ref().map_or("unknown", |grant| grant.grant_type()));
         let outcome = match grant {
-            Ok(grant) => self.token_by(grant, authorization, form).await,
+            Ok(grant) => self.token_by(grant, authorization, form, &mut asked).await,
             Err(error) => Err(error.into()),
         };
         let error = outcome.as_ref().err().map(|error| error.oauth().code.as_str());
         self.metrics.token_request(label, error);
         let (issued, answer) = outcome?;
+        asked.succeeded();
         for kind in issued {
             self.metrics.token_issued(kind, label);
         }
@@ -52,9 +54,10 @@ impl Provider {
         grant: &dyn Grant,
         authorization: Option<&str>,
         form: &Params<'_>,
+        asked: &mut Asked<'_>,
     ) -> Result<(Kinds, TokenAnswer), ProviderError> {
         let now = self.clock.now();
-        let client = self.authenticate(authorization, form, now).await?;
+        let client = self.authenticate(authorization, form, now, asked).await?;
         token::permitted(grant, &client)?;
         let resources = resource::requested(form)?;
         self.check_resources(&client, &resources).await?;

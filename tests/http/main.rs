@@ -18,6 +18,7 @@ mod keys;
 mod login;
 mod logout;
 mod metadata;
+mod metrics;
 mod operations;
 mod overload;
 mod pages;

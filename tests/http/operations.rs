@@ -8,7 +8,7 @@ async fn health_is_public_and_figures_are_not() {
     for path in ["/health/live", "/health/ready"] {
         assert_eq!((app.get(path).await.status, app.get_operations(path).await.status), (200, 200), "{path}");
     }
-    for path in ["/health", "/metrics", "/api/cache/stats"] {
+    for path in ["/health", "/metrics", "/api/cache/stats", "/api/performance/metrics"] {
         assert_eq!(app.get(path).await.status, 404, "{path}");
         assert_eq!(app.get_operations(path).await.status, 200, "{path}");
     }
@@ -27,6 +27,7 @@ async fn no_spelling_of_a_path_reaches_the_figures_from_the_public_listener() {
         "/health/..%2fmetrics",
         "/oauth/../metrics",
         "/api//cache/stats",
+        "/api/performance//metrics",
     ] {
         assert_eq!(app.get(path).await.status, 404, "{path}");
     }

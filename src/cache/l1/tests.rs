@@ -44,6 +44,35 @@ async fn entries_expire_between_four_fifths_and_all_of_their_lifetime() {
 }
 
 #[tokio::test]
+async fn loads_are_timed_and_changes_counted_by_how_they_were_heard_of() {
+    let cache = cache(&policy::RESOURCE, 10 << 20);
+    let told = Arc::new(AtomicUsize::new(0));
+    let times = Arc::clone(&told);
+    cache.on_load(Box::new(move |took| {
+        assert!(took >= Duration::from_millis(1));
+        times.fetch_add(1, Ordering::SeqCst);
+    }));
+    let slow = || async {
+        std::thread::sleep(Duration::from_millis(1));
+        Ok(version(1))
+    };
+    cache.load("a", START, slow).await.expect("the row is given");
+    cache.load("a", START, slow).await.expect("it is in memory");
+    let fails = || async {
+        std::thread::sleep(Duration::from_millis(1));
+        Err::<Option<Arc<Resource>>, _>(StoreError::new(StoreErrorKind::Io, "on purpose"))
+    };
+    cache.load("b", START, fails).await.expect_err("it fails");
+    cache.invalidate("a", Knowledge::Here(0));
+    cache.invalidate("never held", Knowledge::Feed(1));
+    cache.invalidate_where(Knowledge::Feed(2), |_| false);
+    let figures = cache.figures();
+    assert_eq!((figures.loads, told.load(Ordering::SeqCst)), (2, 2));
+    assert!(figures.load_seconds >= 0.002, "{figures:?}");
+    assert_eq!((figures.changed_here, figures.changed_by_feed, figures.invalidated), (1, 2, 1));
+}
+
+#[tokio::test]
 async fn the_weight_stays_within_its_bound() {
     let cache = cache(&policy::RESOURCE, 1 << 20);
     for n in 0..5_000 {

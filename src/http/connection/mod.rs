@@ -21,6 +21,7 @@ use actix_web::dev::AppConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    runtime::Handle,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -28,6 +29,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use super::{
     Settings, Shared,
     front::{Application, Desk, Front},
+    middleware::Connection,
     routes::Listener,
     tls::Certificate,
 };
@@ -145,6 +147,12 @@ async fn worker<A: Answers>(
     >,
     (),
 > {
+    if around.desk.listener == Listener::Public {
+        // Each worker is the one of a runtime of its own.
+        let runtime = Handle::current().metrics();
+        let busy = move || runtime.worker_total_busy_duration(0);
+        around.desk.shared.provider.metrics.worker_started(busy);
+    }
     let (plain, secured) = (http1(&app, &around).await?, http1(&app, &around).await?);
     Ok(Worker { app, plain, secured, around })
 }
@@ -157,6 +165,7 @@ where
 {
     /// Takes a connection to its end. What a client does wrong is its own affair, so nothing is told.
     async fn accept(self: Rc<Self>, socket: TcpStream) -> Result<(), ()> {
+        let _open = Connection::open(&self.around.desk.shared.provider.metrics);
         let peer = socket.peer_addr().ok();
         if let Some(acceptor) = &self.around.acceptor {
             // On the heap, so that plain connections do not pay for the room that TLS takes.
