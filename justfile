@@ -46,3 +46,7 @@ compare_peer *ARGS:
 # All that is measured, against the last time: all, benchmarks, load-test or memory
 run_performance_optimization *ARGS:
     ./scripts/run_performance_optimization.sh {{ARGS}}
+
+# Whether the tests of the alerts would notice a wrong rule (needs promtool)
+mutate_alerts *ARGS:
+    ./scripts/mutate_alerts {{ARGS}}
