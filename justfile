@@ -50,3 +50,7 @@ run_performance_optimization *ARGS:
 # Whether the tests of the alerts would notice a wrong rule (needs promtool)
 mutate_alerts *ARGS:
     ./scripts/mutate_alerts {{ARGS}}
+
+# Write grafana/dashboards from their tables; `--check` compares, `--metrics FILE` tells what is not used
+dashboards *ARGS:
+    ./scripts/dashboards {{ARGS}}
