@@ -54,3 +54,7 @@ mutate_alerts *ARGS:
 # Write grafana/dashboards from their tables; `--check` compares, `--metrics FILE` tells what is not used
 dashboards *ARGS:
     ./scripts/dashboards {{ARGS}}
+
+# Pictures of the dashboards from a live Prometheus, in docs/img; `just draw_dashboards http://127.0.0.1:9090 --last 15m`
+draw_dashboards *ARGS:
+    ./scripts/draw_dashboards {{ARGS}}
