@@ -50,3 +50,15 @@ run_performance_optimization *ARGS:
 # A release optimised by the profile of a training run; see docs/performance.md
 release-pgo *ARGS:
     ./scripts/release-pgo {{ARGS}}
+
+# Whether the tests of the alerts would notice a wrong rule (needs promtool)
+mutate_alerts *ARGS:
+    ./scripts/mutate_alerts {{ARGS}}
+
+# Write grafana/dashboards from their tables; `--check` compares, `--metrics FILE` tells what is not used
+dashboards *ARGS:
+    ./scripts/dashboards {{ARGS}}
+
+# Pictures of the dashboards from a live Prometheus, in docs/img; `just draw_dashboards http://127.0.0.1:9090 --last 15m`
+draw_dashboards *ARGS:
+    ./scripts/draw_dashboards {{ARGS}}

@@ -1,4 +1,4 @@
-//! The scripts that judge measurements can fail: each checks its own judgement.
+//! The scripts that judge something can fail: each checks its own judgement. What they judge is right.
 
 use std::{path::Path, process::Command};
 
@@ -42,4 +42,58 @@ fn two_measurements_are_compared_by_exit_status() {
     let (good, said) = run("compare_benchmarks.py", &[&before, &worse]);
     assert!(!good && said.contains("WORSE"), "{said}");
     assert!(run("compare_benchmarks.py", &[&worse, &before]).0, "faster is not worse");
+}
+
+#[test]
+fn the_dashboards_are_what_their_tables_say() {
+    let (good, said) = run("dashboards", &["--check"]);
+    assert!(good, "{said}");
+}
+
+#[test]
+fn a_fault_in_a_dashboard_is_noticed() {
+    let (good, said) = run("dashboards", &["--self-test"]);
+    assert!(good && said.contains("the rules work"), "{said}");
+}
+
+fn shipped(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(path).expect("it is shipped")
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_a_case_that_fires() {
+    let (rules, cases) = (shipped("alerts.yml"), shipped("alerts.test.yml"));
+    let (runbooks, table) = (shipped("docs/runbooks.md"), shipped("docs/observability.md"));
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 30, "{alerts:?}");
+    for alert in &alerts {
+        let anchor = alert.to_lowercase();
+        assert!(rules.contains(&format!("runbook_url: docs/runbooks.md#{anchor}\n")), "{alert}");
+        assert!(runbooks.contains(&format!("### {alert}\n")), "{alert} has no section in docs/runbooks.md");
+        assert!(
+            table.contains(&format!("| [{alert}](runbooks.md#{anchor}) |")),
+            "{alert} is not in the table"
+        );
+        for kind in ["fires", "stays quiet"] {
+            assert!(cases.contains(&format!("name: \"{alert} {kind}: ")), "{alert} {kind} in no case");
+        }
+    }
+    let sections = runbooks.lines().filter_map(|line| line.strip_prefix("### "));
+    for section in sections {
+        assert!(alerts.contains(&section), "docs/runbooks.md tells of {section}, which is no alert");
+    }
+}
+
+/// About a minute each.
+#[test]
+#[ignore = "slow"]
+fn alerts_do_what_their_cases_say_and_the_cases_notice_mistakes() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let tested =
+        Command::new("promtool").current_dir(root).args(["test", "rules", "alerts.test.yml"]).output();
+    let tested = tested.expect("Missing: promtool. Install prometheus; ./scripts/test tries to.");
+    assert!(tested.status.success(), "{tested:?}");
+    let (good, said) = run("mutate_alerts", &[]);
+    assert!(good, "{said}");
 }
