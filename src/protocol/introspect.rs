@@ -60,13 +60,8 @@ pub fn refresh_facts(
 impl AccessClaims {
     /// Appends what is said about a living access token, as JSON.
     pub fn write_introspection(&self, issuer: &str, out: &mut Vec<u8>) {
-        let mut said = Object::begin(out);
-        said.yes(name!("active"));
-        said.plain(name!("scope"), self.scopes.as_str());
-        said.text(name!("client_id"), &self.client_id);
-        said.plain(name!("token_type"), "Bearer");
-        said.number(name!("exp"), self.expires_at.0);
-        said.number(name!("iat"), self.issued_at.0);
+        let times = (self.expires_at, self.issued_at);
+        let mut said = active(out, &self.scopes, &self.client_id, "Bearer", times);
         match self.subject() {
             Subject::User(user) => said.plain(name!("sub"), user.0.encode(&mut [0; 36])),
             Subject::Client(client_id) => said.text(name!("sub"), client_id),
@@ -84,17 +79,30 @@ impl AccessClaims {
 impl RefreshFacts {
     /// Appends what is said about a living refresh token, as JSON.
     pub fn write_introspection(&self, issuer: &str, out: &mut Vec<u8>) {
-        let mut said = Object::begin(out);
-        said.yes(name!("active"));
-        said.plain(name!("scope"), self.scopes.as_str());
-        said.text(name!("client_id"), &self.client_id);
-        said.plain(name!("token_type"), "refresh_token");
-        said.number(name!("exp"), self.expires_at.0);
-        said.number(name!("iat"), self.issued_at.0);
+        let times = (self.expires_at, self.issued_at);
+        let mut said = active(out, &self.scopes, &self.client_id, "refresh_token", times);
         said.plain(name!("sub"), self.user.0.encode(&mut [0; 36]));
         said.text(name!("iss"), issuer);
         said.end();
     }
+}
+
+/// What is said of every living token (RFC 7662 §2.2), to be gone on with; the times are `exp` and `iat`.
+fn active<'o>(
+    out: &'o mut Vec<u8>,
+    scopes: &Scopes,
+    client_id: &str,
+    token_type: &str,
+    (expires_at, issued_at): (UnixTime, UnixTime),
+) -> Object<'o> {
+    let mut said = Object::begin(out);
+    said.yes(name!("active"));
+    said.plain(name!("scope"), scopes.as_str());
+    said.text(name!("client_id"), client_id);
+    said.plain(name!("token_type"), token_type);
+    said.number(name!("exp"), expires_at.0);
+    said.number(name!("iat"), issued_at.0);
+    said
 }
 
 #[cfg(test)]
