@@ -9,10 +9,10 @@ use crate::{
 const HOMES: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "app", "cli"]),
     ("actix_rt", &["http/", "app", "cli"]),
-    // What actix-web is made of, for accepting connections.
-    ("actix_http", &["http/connection/"]),
+    // What actix-web is made of: requests as they are before it sees them, and for accepting connections.
+    ("actix_http", &["http/"]),
+    ("actix_service", &["http/"]),
     ("actix_server", &["http/connection/"]),
-    ("actix_service", &["http/connection/"]),
     ("h2", &["http/connection/"]),
     ("tokio_rustls", &["http/connection/"]),
     ("rusqlite", &["store/sqlite/"]),
