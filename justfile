@@ -62,3 +62,7 @@ dashboards *ARGS:
 # Pictures of the dashboards from a live Prometheus, in docs/img; `just draw_dashboards http://127.0.0.1:9090 --last 15m`
 draw_dashboards *ARGS:
     ./scripts/draw_dashboards {{ARGS}}
+
+# Refresh rotations per second on a store that holds a million authorizations
+rotation_benchmark *ARGS:
+    ./scripts/rotation_benchmark.py {{ARGS}}
