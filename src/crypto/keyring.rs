@@ -24,6 +24,8 @@ pub struct RingKey {
     pub private: Option<Arc<PrivateKey>>,
     /// Its public half.
     pub public: Arc<PublicKey>,
+    /// What it was opened from.
+    sealed: Arc<[u8]>,
 }
 
 /// Why a ring cannot be built. The names are public.
@@ -49,10 +51,21 @@ pub struct KeyRing {
 impl KeyRing {
     /// Opens and parses the keys of some rows; those that are gone are left out.
     pub fn build(rows: &[SigningKey], sealer: &Sealer) -> Result<Self, KeyRingError> {
+        Self::default().renewed(rows, sealer)
+    }
+
+    /// The same, with those keys of this ring whose rows have not changed: parsing an RSA key checks it for
+    /// milliseconds.
+    pub fn renewed(&self, rows: &[SigningKey], sealer: &Sealer) -> Result<Self, KeyRingError> {
         let mut rows: Vec<_> = rows.iter().filter(|row| row.state != KeyState::Gone).collect();
         // The latest first, should two keys of an algorithm be active at once.
         rows.sort_by_key(|row| (std::cmp::Reverse((row.activated_at, row.created_at)), &row.kid));
-        let keys = rows.into_iter().map(|row| open(row, sealer)).collect::<Result<Vec<_>, _>>()?;
+        let same = |key: &&RingKey, row: &SigningKey| {
+            key.kid == row.kid && key.alg == row.alg && key.state == row.state && *key.sealed == *row.sealed
+        };
+        let known = |row: &SigningKey| self.keys.iter().find(|key| same(key, row)).cloned();
+        let keys = rows.into_iter().map(|row| known(row).map_or_else(|| open(row, sealer), Ok));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let jwks = jwks(&keys);
         Ok(Self { keys, jwks })
     }
@@ -108,7 +121,8 @@ fn open(row: &SigningKey, sealer: &Sealer) -> Result<RingKey, KeyRingError> {
     let public = Arc::clone(private.public());
     // A key that does not sign has no business in memory.
     let private = (row.state == KeyState::Active).then(|| Arc::new(private));
-    Ok(RingKey { kid: row.kid.clone(), alg: row.alg, state: row.state, private, public })
+    let sealed = row.sealed.as_slice().into();
+    Ok(RingKey { kid: row.kid.clone(), alg: row.alg, state: row.state, private, public, sealed })
 }
 
 fn jwks(keys: &[RingKey]) -> String {
@@ -217,6 +231,21 @@ mod tests {
             let ring = KeyRing::build(&rows, &sealer).expect("good rows");
             assert_eq!(ring.active(SigningAlg::EdDSA).map(|active| active.kid()), Some(key.kid()));
         }
+    }
+
+    #[test]
+    fn only_keys_whose_rows_have_changed_are_opened_again() {
+        let sealer = sealer(1);
+        let rows = [SigningAlg::EdDSA, SigningAlg::ES256].map(|alg| row(&sealer, alg, KeyState::Active));
+        let ring = KeyRing::build(&rows, &sealer).expect("good rows");
+        let [kept, moved_on] = rows;
+        let moved_on = SigningKey { state: KeyState::Retiring, ..moved_on };
+        let renewed = ring.renewed(&[kept.clone(), moved_on.clone()], &sealer).expect("good rows");
+        let same = |kid| Arc::ptr_eq(&ring.verifying(kid).unwrap(), &renewed.verifying(kid).unwrap());
+        assert!(same(&kept.kid) && !same(&moved_on.kid));
+        assert!(renewed.active(SigningAlg::ES256).is_none(), "a key that does not sign is forgotten");
+        let changed = SigningKey { sealed: vec![0; kept.sealed.len()], ..kept.clone() };
+        assert_eq!(ring.renewed(&[changed], &sealer).err(), Some(KeyRingError::Sealed(kept.kid)));
     }
 
     #[test]

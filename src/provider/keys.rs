@@ -51,7 +51,8 @@ impl Provider {
         loop {
             let before = self.keys.load_full();
             let rows = self.store.signing_keys(false).await?;
-            let ring = keyring::KeyRing::build(&rows, &self.sealer)
+            let ring = before
+                .renewed(&rows, &self.sealer)
                 .map_err(|error| ProviderError::Internal(error.to_string()))?;
             // The schedule and the feed may do this at once: whose rows are older must not win.
             if Arc::ptr_eq(&self.keys.compare_and_swap(&before, Arc::new(ring)), &before) {
