@@ -1,5 +1,5 @@
-//! Real servers for the tests, in temporary folders: Postgres, PgBouncer, Redis, and a proxy that
-//! stalls, cuts and half-closes what goes through it.
+//! Real servers for the tests, in temporary folders: Postgres, PgBouncer, Redis, Prometheus,
+//! Alertmanager, and a proxy that stalls, cuts and half-closes what goes through it.
 //!
 //! Included by test binaries with `#[path = "../servers/mod.rs"] mod servers;`. Each server dies
 //! with the test process, however that ends.
@@ -10,6 +10,7 @@ mod authority;
 mod leash;
 mod pgbouncer;
 mod postgres;
+mod prometheus;
 mod proxy;
 mod redis;
 mod standby;
@@ -24,6 +25,7 @@ pub use authority::Authority;
 pub use leash::{Leash, Start};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Database, PASSWORD, Postgres, USER, connect};
+pub use prometheus::{Alertmanager, Prometheus, overlaid, shipped};
 pub use proxy::Proxy;
 pub use redis::{Redis, Sentinel};
 pub use standby::Standby;

@@ -14,7 +14,11 @@ use std::{
     time::Duration,
 };
 
-use actix_http::{HttpService, Protocol, Request, Response, body::BoxBody};
+use actix_http::{
+    HttpService, Protocol, Request, Response,
+    body::BoxBody,
+    error::{DispatchError, ParseError},
+};
 use actix_server::{GracefulShutdownSignal, Server};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, fn_factory, fn_service};
 use actix_web::dev::AppConfig;
@@ -33,6 +37,7 @@ use super::{
     routes::Listener,
     tls::Certificate,
 };
+use crate::observe::Rejection;
 
 /// How long a connection that ends may take to say so.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -121,7 +126,7 @@ struct Worker<A, P, T> {
 async fn http1<T: Wire, A: Answers>(
     app: &Rc<A>,
     around: &Around,
-) -> Result<impl Service<Accepted<T>, Response = ()> + use<T, A>, ()> {
+) -> Result<impl Service<Accepted<T>, Response = (), Error = DispatchError> + use<T, A>, ()> {
     let (app, stopping) = (Rc::clone(app), around.stopping.clone());
     HttpService::build()
         .graceful_shutdown_signal(move || {
@@ -142,8 +147,8 @@ async fn worker<A: Answers>(
 ) -> Result<
     Worker<
         A,
-        impl Service<Accepted<TcpStream>, Response = ()> + use<A>,
-        impl Service<Accepted<TlsStream<TcpStream>>, Response = ()> + use<A>,
+        impl Service<Accepted<TcpStream>, Response = (), Error = DispatchError> + use<A>,
+        impl Service<Accepted<TlsStream<TcpStream>>, Response = (), Error = DispatchError> + use<A>,
     >,
     (),
 > {
@@ -160,9 +165,19 @@ async fn worker<A: Answers>(
 impl<A, P, T> Worker<A, P, T>
 where
     A: Answers,
-    P: Service<Accepted<TcpStream>, Response = ()>,
-    T: Service<Accepted<TlsStream<TcpStream>>, Response = ()>,
+    P: Service<Accepted<TcpStream>, Response = (), Error = DispatchError>,
+    T: Service<Accepted<TlsStream<TcpStream>>, Response = (), Error = DispatchError>,
 {
+    /// Counts what was no request: actix has answered it 400 or 431.
+    fn count(&self, error: &DispatchError) {
+        let reason = match error {
+            DispatchError::Parse(ParseError::TooLarge) => Rejection::HeaderTooLarge,
+            DispatchError::Parse(_) => Rejection::Malformed,
+            _ => return,
+        };
+        self.around.desk.shared.provider.metrics.rejected(reason);
+    }
+
     /// Takes a connection to its end. What a client does wrong is its own affair, so nothing is told.
     async fn accept(self: Rc<Self>, socket: TcpStream) -> Result<(), ()> {
         let _open = Connection::open(&self.around.desk.shared.provider.metrics);
@@ -178,7 +193,7 @@ where
         if first == *PREFACE {
             return Box::pin(http2::serve(socket, peer, &self.app, &self.around)).await;
         }
-        self.plain.call((socket, Protocol::Http1, peer)).await.map_err(drop)
+        self.plain.call((socket, Protocol::Http1, peer)).await.map_err(|error| self.count(&error))
     }
 
     async fn secure(&self, to: &TlsAcceptor, socket: TcpStream, peer: Option<SocketAddr>) -> Result<(), ()> {
@@ -188,6 +203,6 @@ where
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             return http2::serve(stream, peer, &self.app, &self.around).await;
         }
-        self.secured.call((stream, Protocol::Http1, peer)).await.map_err(drop)
+        self.secured.call((stream, Protocol::Http1, peer)).await.map_err(|error| self.count(&error))
     }
 }

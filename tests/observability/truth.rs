@@ -1,0 +1,115 @@
+//! What the server counted is what the driver did, and what the panels show is what the server counted.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    boards::{filled, panel},
+    driver::Tally,
+    live::{WINDOW, now},
+    servers::Prometheus,
+};
+
+/// The share by which a panel may differ from the truth.
+const TOLERANCE: f64 = 0.01;
+
+/// A moment in which nothing happens: what the driver did until then, and when that was.
+pub struct Reading {
+    moment: f64,
+    did: BTreeMap<String, u64>,
+}
+
+impl Reading {
+    pub async fn of(prometheus: &Prometheus, tally: &Tally) -> Self {
+        // In the middle between two scrapes, so that windows hold the same number of them each.
+        let scraped = prometheus.at("max(timestamp(chancery_build_info))", now()).await[0].1;
+        Self { moment: scraped + 0.5, did: tally.so_far() }
+    }
+}
+
+/// A panel, and what of the driver's counts its series must add up to: the metric, and a label of the
+/// driver's by which series are told apart.
+const SHOWN: &[(&str, &str, &str, &[&str])] = &[
+    ("performance", "Request rate", "chancery_http_requests_total", &[]),
+    ("performance", "Answers without success", "chancery_http_requests_total", &["status"]),
+    ("performance", "Tokens issued", "chancery_tokens_issued_total", &["grant_type", "token_type"]),
+    ("performance", "Token errors", "chancery_token_requests_total", &["error"]),
+    ("performance", "Introspections", "chancery_introspections_total", &["active"]),
+    ("security", "Sign-ins", "chancery_login_attempts_total", &["outcome"]),
+    ("security", "Why sign-ins fail", "chancery_login_attempts_total", &["reason"]),
+    ("security", "Sign-outs", "chancery_logouts_total", &["type"]),
+    ("security", "Revocations", "chancery_revocations_total", &["cause"]),
+    ("security", "Security events", "chancery_security_events_total", &["event"]),
+    ("security", "Clients that fail to authenticate", "chancery_client_auth_total", &["method"]),
+    ("security", "Rejected JWTs", "chancery_jwt_verify_failures_total", &["use", "reason"]),
+    ("rate-limiting", "Refused before routing", "chancery_http_rejected_total", &["reason"]),
+];
+
+/// What is not as it should be between two readings.
+pub async fn faults(prometheus: &Prometheus, before: &Reading, after: &Reading) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut requests = 0.0;
+    for (selector, did) in &after.did {
+        let did = (did - before.did.get(selector).unwrap_or(&0)) as f64;
+        let counted = async |reading: &Reading| total(prometheus, selector, reading.moment).await;
+        let counted = counted(after).await - counted(before).await;
+        // The counters themselves are exact.
+        if counted != did {
+            faults.push(format!("{selector}: {did} were done, {counted} counted"));
+        }
+        if selector.starts_with("chancery_http_requests_total") {
+            requests += did;
+        }
+    }
+    assert!(requests > 300.0, "the load was small: {requests}");
+    let all = "chancery_http_requests_total{route!~\"/health.*|/metrics|/api/.*\"}";
+    let counted = total(prometheus, all, after.moment).await - total(prometheus, all, before.moment).await;
+    if counted != requests {
+        faults.push(format!("{requests} requests were sent, {counted} counted"));
+    }
+    for shown in SHOWN {
+        faults.extend(panel_faults(prometheus, shown, before, after).await);
+    }
+    faults
+}
+
+async fn total(prometheus: &Prometheus, selector: &str, moment: f64) -> f64 {
+    prometheus.at(&format!("sum({selector})"), moment).await.first().map_or(0.0, |(_, value)| *value)
+}
+
+/// Adds up what a panel shows from second to second, and compares.
+async fn panel_faults(
+    prometheus: &Prometheus,
+    (board, title, metric, labels): &(&str, &str, &str, &[&str]),
+    before: &Reading,
+    after: &Reading,
+) -> Vec<String> {
+    let expr = &panel(board, title).targets[0];
+    let series = prometheus.over(&filled(expr), (before.moment, after.moment)).await.expect(title);
+    // A panel of increases shows each event for as long as the window is.
+    let each = if expr.contains("increase(") { WINDOW.as_secs_f64() } else { 1.0 };
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for (names, values) in series {
+        let shown = values.iter().sum::<f64>() / each;
+        let names: Vec<_> = labels
+            .iter()
+            .map(|label| format!("{label}={:?}", names[*label].as_str().unwrap_or_default()))
+            .collect();
+        let of_it = |selector: &str| {
+            selector.starts_with(metric) && names.iter().all(|name| selector.contains(name.as_str()))
+        };
+        let sum = |reading: &Reading| {
+            let counts = reading.did.iter().filter(|(selector, _)| of_it(selector));
+            counts.map(|(_, count)| *count).sum::<u64>() as f64
+        };
+        let did = sum(after) - sum(before);
+        seen += usize::from(did > 0.0);
+        if (shown - did).abs() > TOLERANCE * did {
+            faults.push(format!("{board}, {title}, {names:?}: {did} were done, {shown:.2} shown"));
+        }
+    }
+    if seen == 0 {
+        faults.push(format!("{board}, {title}: nothing of what was done is shown"));
+    }
+    faults
+}
