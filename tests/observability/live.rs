@@ -197,9 +197,10 @@ async fn session() -> Found {
     tokio::time::sleep(Duration::from_secs(3)).await;
 
     step("looking");
-    let panels = panels::faults(&prometheus, (first, now())).await;
+    let last = now();
+    let panels = panels::faults(&prometheus, (first, last)).await;
     let names = names::faults(&prometheus, &scrape).await;
-    draw(&prometheus, now() - first);
+    draw(&prometheus, (first, last));
     Found { panels, truth, names, scrape }
 }
 
@@ -361,11 +362,12 @@ impl Secured {
 }
 
 /// Draws the dashboards into the folder that the variable CHANCERY_DRAW names, if it does.
-fn draw(prometheus: &Prometheus, seconds: f64) {
+fn draw(prometheus: &Prometheus, (first, last): (f64, f64)) {
     let Some(folder) = std::env::var_os("CHANCERY_DRAW") else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/draw_dashboards");
     let mut command = std::process::Command::new(script);
-    command.arg(&prometheus.url).arg("--last").arg(format!("{}s", seconds.ceil()));
+    command.arg(&prometheus.url).arg("--last").arg(format!("{}s", (last - first).ceil()));
+    command.arg("--end").arg(last.to_string());
     command.arg("--out").arg(PathBuf::from(folder));
     assert!(command.status().expect("python3 is installed").success());
 }
