@@ -43,3 +43,32 @@ fn two_measurements_are_compared_by_exit_status() {
     assert!(!good && said.contains("WORSE"), "{said}");
     assert!(run("compare_benchmarks.py", &[&worse, &before]).0, "faster is not worse");
 }
+
+#[test]
+fn the_bill_of_materials_lists_what_is_linked_the_same_each_time() {
+    let (good, said) = run("bill_of_materials", &["--self-test"]);
+    assert!(good && said.contains("without a licence: one 1.0.0 has no licence"), "{said}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [one, other] = ["one", "other"].map(|name| {
+        let at = folder.path().join(name);
+        let (good, said) = run("bill_of_materials", &["--out", &at.display().to_string()]);
+        assert!(good, "{said}");
+        ["sbom.json", "licences.txt"]
+            .map(|file| std::fs::read_to_string(at.join(file)).expect("it was written"))
+    });
+    assert_eq!(one, other);
+    let [bill, licences] = one;
+    let bill: serde_json::Value = serde_json::from_str(&bill).expect("it is JSON");
+    assert_eq!(bill["specVersion"], "1.5");
+    let required = |name: &str| {
+        let components = bill["components"].as_array().expect("a list");
+        components.iter().any(|one| one["name"] == name && one["scope"] == "required")
+    };
+    for name in ["actix-web", "aws-lc", "sqlite", "mimalloc", "rust-std"] {
+        assert!(required(name), "{name}");
+        assert!(licences.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}");
+    }
+    for name in ["syn", "cc", "proptest", "reqwest", "ring"] {
+        assert!(!required(name), "{name} is not linked");
+    }
+}
