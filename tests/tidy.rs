@@ -9,6 +9,8 @@
 mod agreement;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/image.rs"]
+mod image;
 #[path = "tidy/layers.rs"]
 mod layers;
 #[path = "tidy/layout.rs"]

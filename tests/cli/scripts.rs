@@ -84,3 +84,32 @@ fn every_alert_has_a_runbook_and_a_case_that_fires() {
         assert!(alerts.contains(&section), "docs/runbooks.md tells of {section}, which is no alert");
     }
 }
+
+#[test]
+fn the_bill_of_materials_lists_what_is_linked_the_same_each_time() {
+    let (good, said) = run("bill_of_materials", &["--self-test"]);
+    assert!(good && said.contains("without a licence: one 1.0.0 has no licence"), "{said}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [one, other] = ["one", "other"].map(|name| {
+        let at = folder.path().join(name);
+        let (good, said) = run("bill_of_materials", &["--out", &at.display().to_string()]);
+        assert!(good, "{said}");
+        ["sbom.json", "licences.txt"]
+            .map(|file| std::fs::read_to_string(at.join(file)).expect("it was written"))
+    });
+    assert_eq!(one, other);
+    let [bill, licences] = one;
+    let bill: serde_json::Value = serde_json::from_str(&bill).expect("it is JSON");
+    assert_eq!(bill["specVersion"], "1.5");
+    let required = |name: &str| {
+        let components = bill["components"].as_array().expect("a list");
+        components.iter().any(|one| one["name"] == name && one["scope"] == "required")
+    };
+    for name in ["actix-web", "aws-lc", "sqlite", "mimalloc", "rust-std"] {
+        assert!(required(name), "{name}");
+        assert!(licences.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}");
+    }
+    for name in ["syn", "cc", "proptest", "reqwest", "ring"] {
+        assert!(!required(name), "{name} is not linked");
+    }
+}
