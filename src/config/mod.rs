@@ -28,6 +28,7 @@ mod suggest;
 mod table;
 mod tls;
 mod tokens;
+mod tracing;
 mod value;
 
 use std::path::Path;
@@ -54,6 +55,7 @@ pub use store::Store;
 pub use table::{KEYS, Key, REFUSED};
 pub use tls::Tls;
 pub use tokens::Tokens;
+pub use tracing::Tracing;
 pub use value::whole_seconds;
 
 use crate::model::Secret;
@@ -89,6 +91,8 @@ pub struct Config {
     pub pages: Pages,
     /// `[log]`
     pub log: Log,
+    /// `[tracing]`
+    pub tracing: Tracing,
     /// `[[resource]]`
     pub resources: Vec<Resource>,
 }
@@ -126,6 +130,7 @@ impl Config {
             password: Password::read(reader),
             pages: Pages::read(reader),
             log: Log::read(reader),
+            tracing: Tracing::read(reader),
             resources: Resource::read(reader, entries),
         };
         // A key is published for this long before it signs, so it cannot be replaced sooner.

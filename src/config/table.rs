@@ -103,6 +103,9 @@ pub const KEYS: &[Key] = &[
     key("log", "level", "info", "What is logged: error, warn, info, debug, trace, or a filter such as `info,chancery::store=debug`.").familiar("RUST_LOG"),
     key("log", "format", "auto", "json, text, or auto: text on a terminal and JSON otherwise."),
     key("log", "requests", "false", "Whether each request is logged when it has been answered, with its route, status and time."),
+    key("tracing", "endpoint", "", "URL of an OpenTelemetry collector that takes OTLP over HTTP, to which `/v1/traces` is added. With it requests are traced; without it nothing is."),
+    key("tracing", "sample", "1", "The share of requests that are traced, from 0 to 1, such as `0.1`. It decides for requests that come without a `traceparent`; one that comes with it is traced if its caller traces it."),
+    key("tracing", "service_name", "chancery", "What this server is called in traces (`service.name`)."),
 ];
 
 /// Names that operators know, whose mechanism is not there yet, and why they are refused.

@@ -1,4 +1,4 @@
-//! Metrics and logs. `metrics.rs` is the only file that names a metric.
+//! Metrics, logs and traces. `metrics.rs` is the only file that names a metric.
 
 mod cells;
 mod labels;
@@ -8,6 +8,7 @@ mod process;
 mod record;
 mod registry;
 pub mod request_id;
+pub mod trace;
 pub mod unanswered;
 
 pub use labels::{

@@ -327,6 +327,7 @@ impl Metrics {
         self.registry.set(self.process.resident, [], figures.resident_bytes);
         self.registry.set(self.process.open_fds, [], figures.open_fds);
         self.registry.set(self.process.max_fds, [], figures.max_fds);
+        self.registry.set(self.process.spans_dropped, [], super::trace::dropped() as f64);
         self.registry.encode()
     }
 }

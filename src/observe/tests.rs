@@ -63,6 +63,7 @@ fn every_series_is_there_at_zero_from_the_start() {
         r#"chancery_build_info{version="1.2.3",revision="abc",rustc="1.95"}"#,
         "chancery_revocation_propagation_seconds_count",
         "chancery_panics_total",
+        "chancery_trace_spans_dropped_total",
         r#"chancery_tls_renewals_total{outcome="failure"}"#,
     ] {
         assert!(samples.contains_key(series), "{series}");

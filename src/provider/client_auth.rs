@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Provider, ProviderError};
 use crate::{
     model::{AuthMethod, Client, UnixTime},
+    observe::trace::{self, Fact, Work},
     protocol::{OauthError, Params, client_auth},
 };
 
@@ -16,11 +17,23 @@ impl Provider {
         form: &Params<'_>,
         now: UnixTime,
     ) -> Result<Arc<Client>, ProviderError> {
+        let client =
+            trace::traced(Work::ClientAuthentication, self.verified(authorization, form, now)).await?;
+        trace::note(Fact::Client(&client.client_id));
+        Ok(client)
+    }
+
+    async fn verified(
+        &self,
+        authorization: Option<&str>,
+        form: &Params<'_>,
+        now: UnixTime,
+    ) -> Result<Arc<Client>, ProviderError> {
         let presented = client_auth::presented(authorization, form)?;
         let client = self.store.client(&presented.client_id).await?;
         let verdict = client_auth::verify(&presented, client.as_deref(), now);
         self.metrics.client_auth(presented.method, verdict.is_ok());
-        verdict?;
+        verdict.inspect_err(|error| trace::note(Fact::Failed(error.code.as_str())))?;
         client.ok_or_else(|| OauthError::invalid_client().into())
     }
 

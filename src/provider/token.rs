@@ -6,7 +6,10 @@ use super::{Provider, ProviderError, mint::Minted};
 use crate::{
     crypto::{opaque::Opaque, seal},
     model::*,
-    observe::{RevocationCause, Revoked, TokenType},
+    observe::{
+        RevocationCause, Revoked, TokenType,
+        trace::{self, Fact},
+    },
     protocol::{
         OauthError, Params,
         grants::{Decision, Facts, Grant, Issue, Loaded, Need, Refusal, Spends},
@@ -54,6 +57,7 @@ impl Provider {
         form: &Params<'_>,
     ) -> Result<(Kinds, TokenAnswer), ProviderError> {
         let now = self.clock.now();
+        trace::note(Fact::Grant(grant.grant_type()));
         let client = self.authenticate(authorization, form, now).await?;
         token::permitted(grant, &client)?;
         let resources = resource::requested(form)?;

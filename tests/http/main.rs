@@ -8,6 +8,8 @@ mod browser;
 mod canary;
 mod claims;
 mod client_auth;
+#[path = "../servers/collector.rs"]
+mod collector;
 mod compression;
 mod consent;
 mod enumeration;
@@ -27,4 +29,5 @@ mod races;
 mod refresh;
 mod revoke;
 mod token;
+mod traces;
 mod userinfo;
