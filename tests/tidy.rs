@@ -13,6 +13,8 @@ mod documents;
 mod layers;
 #[path = "tidy/layout.rs"]
 mod layout;
+#[path = "tidy/log_fields.rs"]
+mod log_fields;
 #[path = "tidy/purity.rs"]
 mod purity;
 #[path = "tidy/requirements.rs"]
