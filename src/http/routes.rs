@@ -38,6 +38,10 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/health", &["GET"]),
     ("/metrics", &["GET"]),
     ("/api/cache/stats", &["GET"]),
+    #[cfg(feature = "profiling")]
+    ("/debug/profile", &["GET"]),
+    #[cfg(feature = "profiling")]
+    ("/debug/runtime", &["GET"]),
 ];
 
 /// A place in [`ROUTES`].
@@ -54,9 +58,17 @@ pub(super) enum Listener {
 }
 
 impl Listener {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Operations => "operations",
+        }
+    }
+
     fn has(self, route: &str) -> bool {
         let health = route.starts_with("/health/");
-        let figures = matches!(route, "/health" | "/metrics") || route.starts_with("/api/");
+        let figures = matches!(route, "/health" | "/metrics")
+            || ["/api/", "/debug/"].iter().any(|folder| route.starts_with(folder));
         health || figures == (self == Self::Operations)
     }
 }
@@ -125,6 +137,9 @@ pub(super) fn operations(app: &mut ServiceConfig) {
     app.service(at("/health").route(get().to(operations::health)))
         .service(at("/metrics").route(get().to(operations::metrics)))
         .service(at("/api/cache/stats").route(get().to(operations::cache_stats)));
+    #[cfg(feature = "profiling")]
+    app.service(at("/debug/profile").route(get().to(super::debug::profile)))
+        .service(at("/debug/runtime").route(get().to(super::debug::runtime)));
 }
 
 fn health(app: &mut ServiceConfig) {

@@ -5,6 +5,8 @@ mod labels;
 pub mod log;
 mod metrics;
 mod process;
+#[cfg(feature = "profiling")]
+pub mod profile;
 mod record;
 mod registry;
 pub mod request_id;

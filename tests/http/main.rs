@@ -24,6 +24,8 @@ mod operations;
 mod overload;
 mod pages;
 mod pkce;
+#[cfg(feature = "profiling")]
+mod profiling;
 mod prompt;
 mod races;
 mod refresh;

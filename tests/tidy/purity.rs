@@ -32,6 +32,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry", &["observe/trace/"]),
     ("opentelemetry_sdk", &["observe/trace/"]),
     ("opentelemetry_otlp", &["observe/trace/"]),
+    ("pprof", &["observe/profile.rs"]),
     ("ureq", &["observe/trace/collector.rs"]),
     ("aes_gcm", &["crypto/"]),
     ("argon2", &["crypto/"]),
