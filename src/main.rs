@@ -1,7 +1,7 @@
 //! The binary: allocator, command line, call the application. Nothing else.
 
 /// See docs/decisions/0003-allocator.md.
-#[cfg(feature = "mimalloc")]
+#[cfg(all(feature = "mimalloc", not(feature = "profiling")))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -15,6 +15,8 @@ mod image;
 mod layers;
 #[path = "tidy/layout.rs"]
 mod layout;
+#[path = "tidy/log_fields.rs"]
+mod log_fields;
 #[path = "tidy/purity.rs"]
 mod purity;
 #[path = "tidy/requirements.rs"]

@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Tls},
     http::{self, Settings, Shared, pages::Pages, tls::Certificate},
     model::SigningAlg,
+    observe::trace::{self, TraceSettings},
     provider::{Provider, ProviderError, admin::DeclaredResource},
     store::{StoreError, StoreErrorKind, Upkeep},
 };
@@ -48,7 +49,10 @@ impl Node {
     pub async fn serve(self, listeners: Listeners, options: ServeOptions<'_>) -> Result<(), AppError> {
         let pages = Pages::new(self.config.pages.templates.as_deref())?;
         let certificate = self.config.tls.as_ref().map(certificate).transpose()?;
-        self.run(listeners, (pages, certificate), options).await
+        self.begin_traces()?;
+        let ended = self.run(listeners, (pages, certificate), options).await;
+        trace::end();
+        ended
     }
 
     async fn run(
@@ -110,6 +114,20 @@ impl Node {
         self.cached.close().await;
         tracing::info!("stopped");
         ended
+    }
+
+    fn begin_traces(&self) -> Result<(), AppError> {
+        let config = &self.config.tracing;
+        let Some(url) = config.endpoint.clone() else { return Ok(()) };
+        let settings = TraceSettings {
+            url,
+            sample: config.sample,
+            service_name: config.service_name.clone(),
+            instance: self.provider.random.id(self.provider.clock.millis()).to_string(),
+        };
+        trace::begin(&settings).map_err(|error| AppError::Start(error.to_string()))?;
+        tracing::info!(collector = settings.url, sample = settings.sample, "requests are traced");
+        Ok(())
     }
 
     /// Reads the clients that will be asked for. Nothing hangs on it, so nobody waits long for it.

@@ -130,10 +130,11 @@ impl Reader {
 }
 
 fn read_value(value: DeValue) -> Result<Value, String> {
-    use DeValue::{Array, Boolean, Integer, String};
+    use DeValue::{Array, Boolean, Float, Integer, String};
     match value {
         String(text) => Ok(Value::Text(Zeroizing::new(text.into_owned()))),
         Integer(number) if number.radix() == 10 => Ok(Value::Text(number.as_str().to_owned().into())),
+        Float(number) => Ok(Value::Text(number.as_str().to_owned().into())),
         Boolean(flag) => Ok(Value::Text(flag.to_string().into())),
         Array(items) => {
             let texts = items.into_iter().map(|item| match item.into_inner() {
@@ -142,7 +143,7 @@ fn read_value(value: DeValue) -> Result<Value, String> {
             });
             texts.collect::<Result<_, _>>().map(Value::List)
         }
-        _ => Err("must be a string, a whole number, true or false".to_owned()),
+        _ => Err("must be a string, a number, true or false".to_owned()),
     }
 }
 

@@ -29,6 +29,7 @@ mod suggest;
 mod table;
 mod tls;
 mod tokens;
+mod tracing;
 mod value;
 
 use std::path::Path;
@@ -56,6 +57,7 @@ pub use store::Store;
 pub use table::{KEYS, Key, REFUSED};
 pub use tls::Tls;
 pub use tokens::Tokens;
+pub use tracing::Tracing;
 pub use value::whole_seconds;
 
 use crate::model::Secret;
@@ -93,6 +95,8 @@ pub struct Config {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[tracing]`
+    pub tracing: Tracing,
     /// `[[resource]]`
     pub resources: Vec<Resource>,
 }
@@ -131,6 +135,7 @@ impl Config {
             pages: Pages::read(reader),
             log: Log::read(reader),
             metrics: Metrics::read(reader),
+            tracing: Tracing::read(reader),
             resources: Resource::read(reader, entries),
         };
         // A key is published for this long before it signs, so it cannot be replaced sooner.

@@ -105,6 +105,9 @@ pub const KEYS: &[Key] = &[
     key("log", "requests", "false", "Whether each request is logged when it has been answered, with its route, status and time."),
     key("metrics", "clients", "", "Clients whose requests are counted each, by `client_id`: a list of at most 50. In the variable separated by commas. Without it no metric names a client."),
     key("metrics", "memory_limit", "", "Memory the process may use (1MiB to 16384GiB), for the ratio that alerts watch. Without it the limit of the control group, else the machine's memory. It limits nothing."),
+    key("tracing", "endpoint", "", "URL of an OpenTelemetry collector that takes OTLP over HTTP, to which `/v1/traces` is added. With it requests are traced; without it nothing is."),
+    key("tracing", "sample", "1", "The share of requests that are traced, from 0 to 1, such as `0.1`. It decides for requests that come without a `traceparent`; one that comes with it is traced if its caller traces it."),
+    key("tracing", "service_name", "chancery", "What this server is called in traces (`service.name`)."),
 ];
 
 /// Names that operators know, whose mechanism is not there yet, and why they are refused.

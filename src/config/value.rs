@@ -63,6 +63,13 @@ pub(super) fn bytes(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Reading<u64
     }
 }
 
+/// A share of a whole, from 0 to 1.
+pub(super) fn share(text: &str) -> Reading<f64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let share = text.parse().ok().filter(|share| plain && (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a number from 0 to 1, such as 0.1".to_owned())
+}
+
 /// `true` or `false`.
 pub(super) fn flag(text: &str) -> Reading<bool> {
     match text {
@@ -172,6 +179,16 @@ mod tests {
         }
         for text in ["", "MiB", "64mib", "1.5GB", "-1"] {
             assert!(bytes(0..=u64::MAX)(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_at_most_the_whole() {
+        for (text, expected) in [("0", 0.0), ("1", 1.0), ("0.1", 0.1), ("1.0", 1.0)] {
+            assert_eq!(share(text), Ok(expected), "{text}");
+        }
+        for text in ["", ".", "-0.1", "1.1", "1e-1", "NaN", "inf", "10%"] {
+            assert!(share(text).is_err(), "{text}");
         }
     }
 

@@ -102,6 +102,9 @@ fn finish(answer: &mut HttpResponseBuilder, error: &str, description: &str) -> H
     if let Some(id) = request_id::current() {
         body["request_id"] = id.to_string().into();
     }
+    if let Some(place) = request_id::place() {
+        body["trace_id"] = place.trace.to_string().into();
+    }
     answer
         .insert_header((CONTENT_TYPE, "application/json"))
         .insert_header((CACHE_CONTROL, "no-store")) // RFC 6749 §5.2

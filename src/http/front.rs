@@ -37,6 +37,8 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(shared: &Shared, settings: &Settings, listener: Listener) -> Rc<Self> {
+        #[cfg(feature = "profiling")]
+        crate::observe::profile::watch_runtime(listener.as_str());
         Rc::new(Self {
             shared: shared.clone(),
             settings: settings.clone(),

@@ -14,6 +14,7 @@ use actix_web::{
     },
 };
 use futures_util::FutureExt;
+use tracing::field::display;
 
 use super::{
     Settings, Shared,
@@ -24,7 +25,10 @@ use super::{
 };
 use crate::{
     model::Id,
-    observe::{Metrics, Rejection, Route, request_id},
+    observe::{
+        Metrics, Rejection, Route, request_id,
+        trace::{Arrival, Caller},
+    },
     protocol::{ErrorCode, OauthError},
     provider::ProviderError,
     resilience::{
@@ -142,18 +146,24 @@ pub(super) struct Seen {
     pub(super) handle: Route,
     head_size: usize,
     never_waits: bool,
+    arrival: Arrival,
 }
 
 impl Seen {
     pub(super) fn of(request: &Request, desk: &Desk) -> Self {
-        let path = request.path();
+        let (path, head) = (request.path(), request.head());
         let route = routes::index(path, desk.listener);
+        let (head_size, caller) = measure(head);
+        // RFC 9110 §5.2: several are one list.
+        let state = || head.headers.get_all("tracestate").map(HeaderValue::as_bytes);
+        let told = || (known(&head.method), route.map(|index| ROUTES[index.0].0));
         Self {
             method: request.method().clone(),
             route,
             handle: desk.handles.of(route, request.method().as_str()),
-            head_size: head_size(request.head()),
+            head_size,
             never_waits: never_waits(path),
+            arrival: Arrival::of(caller, state, told),
         }
     }
 }
@@ -186,7 +196,9 @@ pub(super) async fn observe(
     let provider = &desk.shared.provider;
     let (began, id) = (Instant::now(), provider.random.id(provider.clock.millis()));
     let under_way = InFlight::begin(&provider.metrics);
-    let mut answer = request_id::scope(id, in_moments(answered(desk, seen.route, work))).await;
+    let place = seen.arrival.place();
+    let work = seen.arrival.answer(in_moments(answered(desk, seen.route, work)));
+    let mut answer = request_id::scope(id, place, work).await;
     drop(under_way);
 
     let status = answer.status().as_u16();
@@ -200,8 +212,11 @@ pub(super) async fn observe(
         let method = seen.method.as_str();
         let route = seen.route.map_or("unmatched", |index| ROUTES[index.0].0);
         let micros = began.elapsed().as_micros() as u64;
-        tracing::info!(%method, route, status, micros, request_id = %id, "request");
+        let trace_id = place.map(|place| display(place.trace));
+        let span_id = place.map(|place| display(place.span));
+        tracing::info!(%method, route, status, micros, request_id = %id, trace_id, span_id, "request");
     }
+    seen.arrival.answered(status);
     if status >= 400 {
         name(answer.headers_mut(), id);
     }
@@ -253,9 +268,24 @@ async fn caught<F: Future>(metrics: &Metrics, work: F) -> Result<F::Output, Prov
     })
 }
 
-fn head_size(head: &RequestHead) -> usize {
-    let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    headers + head.uri.path_and_query().map_or(0, |target| target.as_str().len())
+/// The size of a request's head, and what its caller says of a trace. Two who say something say nothing.
+fn measure(head: &RequestHead) -> (usize, Option<Caller>) {
+    const TRACEPARENT: &str = "traceparent";
+    let mut size = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let (mut caller, mut callers) = (None, 0);
+    for (name, value) in &head.headers {
+        size += name.as_str().len() + value.len() + 4;
+        if name.as_str().len() == TRACEPARENT.len() && name.as_str() == TRACEPARENT {
+            (caller, callers) = (Caller::read(value.as_bytes()), callers + 1);
+        }
+    }
+    (size, caller.filter(|_| callers == 1))
+}
+
+/// A method by a name of ours: clients may make up any.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }
 
 #[cfg(test)]

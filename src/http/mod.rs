@@ -3,6 +3,8 @@
 mod coding;
 mod connection;
 mod cookies;
+#[cfg(feature = "profiling")]
+mod debug;
 mod document;
 pub mod error;
 mod extract;

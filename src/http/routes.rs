@@ -39,6 +39,10 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/metrics", &["GET"]),
     ("/api/cache/stats", &["GET"]),
     ("/api/performance/metrics", &["GET"]),
+    #[cfg(feature = "profiling")]
+    ("/debug/profile", &["GET"]),
+    #[cfg(feature = "profiling")]
+    ("/debug/runtime", &["GET"]),
 ];
 
 /// A place in [`ROUTES`].
@@ -55,9 +59,17 @@ pub(super) enum Listener {
 }
 
 impl Listener {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Operations => "operations",
+        }
+    }
+
     fn has(self, route: &str) -> bool {
         let health = route.starts_with("/health/");
-        let figures = matches!(route, "/health" | "/metrics") || route.starts_with("/api/");
+        let figures = matches!(route, "/health" | "/metrics")
+            || ["/api/", "/debug/"].iter().any(|folder| route.starts_with(folder));
         health || figures == (self == Self::Operations)
     }
 }
@@ -127,6 +139,9 @@ pub(super) fn operations(app: &mut ServiceConfig) {
         .service(at("/metrics").route(get().to(operations::metrics)))
         .service(at("/api/cache/stats").route(get().to(operations::cache_stats)))
         .service(at("/api/performance/metrics").route(get().to(operations::performance)));
+    #[cfg(feature = "profiling")]
+    app.service(at("/debug/profile").route(get().to(super::debug::profile)))
+        .service(at("/debug/runtime").route(get().to(super::debug::runtime)));
 }
 
 fn health(app: &mut ServiceConfig) {

@@ -20,6 +20,10 @@ use tracing_subscriber::{
 /// The field that every line about a request has: the id its task runs under.
 pub const REQUEST_ID: &str = "request_id";
 
+/// The fields that every line about a request has which belongs to a trace.
+const TRACE_ID: &str = "trace_id";
+const SPAN_ID: &str = "span_id";
+
 /// How the log is set up.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
@@ -104,6 +108,10 @@ where
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         if let Some(id) = super::request_id::current() {
             object.insert(REQUEST_ID.to_owned(), id.to_string().into());
+        }
+        if let Some(place) = super::request_id::place() {
+            object.insert(TRACE_ID.to_owned(), place.trace.to_string().into());
+            object.insert(SPAN_ID.to_owned(), place.span.to_string().into());
         }
         // Last, so that no field can pass itself off as one of these.
         object.insert("timestamp".to_owned(), time.into());

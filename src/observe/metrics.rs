@@ -305,6 +305,7 @@ pub(super) struct Process {
     pub(super) open_fds: Gauges<0>,
     pub(super) max_fds: Gauges<0>,
     pub(super) started: Gauges<0>,
+    pub(super) spans_dropped: Gauges<0>,
 }
 
 impl Process {
@@ -317,6 +318,7 @@ impl Process {
             virtual_memory: to.gauges("process_virtual_memory_bytes", "Virtual memory size in bytes.", []),
             open_fds: to.gauges("process_open_fds", "Number of open file descriptors.", []),
             max_fds: to.gauges("process_max_fds", "Maximum number of open file descriptors.", []),
+            spans_dropped: to.observed_counters("chancery_trace_spans_dropped_total", "Spans that the collector did not take, or not in time.", []),
             started: to.gauges("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", []),
         }
     }

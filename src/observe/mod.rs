@@ -1,4 +1,4 @@
-//! Metrics and logs. `metrics.rs` is the only file that names a metric.
+//! Metrics, logs and traces. `metrics.rs` is the only file that names a metric.
 
 mod asked;
 mod cells;
@@ -7,12 +7,15 @@ pub mod log;
 mod memory;
 mod metrics;
 mod process;
+#[cfg(feature = "profiling")]
+pub mod profile;
 mod pulse;
 mod read;
 mod record;
 mod registry;
 pub mod request_id;
 mod shape;
+pub mod trace;
 pub mod unanswered;
 
 pub use asked::Asked;

@@ -56,6 +56,7 @@ impl Metrics {
         set(of.resident, figures.resident_bytes);
         set(of.virtual_memory, figures.virtual_bytes);
         set(of.open_fds, figures.open_fds);
+        set(of.spans_dropped, super::trace::dropped() as f64);
         set(of.max_fds, figures.max_fds);
         figures
     }

@@ -1,19 +1,26 @@
-//! The id of the request that the present task handles: in every log line, and in errors.
+//! The id of the request that the present task handles, and its place in a trace: in every log line, and in
+//! errors.
 
 use std::future::Future;
 
+use super::trace::{self, Place};
 use crate::model::Id;
 
 tokio::task_local! {
-    static CURRENT: Id;
+    static CURRENT: (Id, Option<Place>);
 }
 
-/// Runs a future under a request id.
-pub async fn scope<F: Future>(id: Id, future: F) -> F::Output {
-    CURRENT.scope(id, future).await
+/// Runs a future under a request id, and under the place the request has in a trace.
+pub async fn scope<F: Future>(id: Id, place: Option<Place>, future: F) -> F::Output {
+    CURRENT.scope((id, place), future).await
 }
 
 /// The id of the present request, if there is one.
 pub fn current() -> Option<Id> {
-    CURRENT.try_with(|id| *id).ok()
+    CURRENT.try_with(|(id, _)| *id).ok()
+}
+
+/// Where the present request is in a trace, if it belongs to one: in its innermost span, if it is traced.
+pub fn place() -> Option<Place> {
+    trace::recorded().or_else(|| CURRENT.try_with(|(_, place)| *place).ok().flatten())
 }

@@ -83,6 +83,7 @@ fn every_series_is_there_at_zero_from_the_start() {
         r#"chancery_cache_load_duration_seconds_count{cache="user"}"#,
         r#"chancery_cache_invalidations_total{cache="user",source="feed"}"#,
         r#"chancery_client_requests_total{client_id="web \"shop\"",endpoint="token",outcome="failure"}"#,
+        "chancery_trace_spans_dropped_total",
         r#"chancery_tls_renewals_total{outcome="failure"}"#,
     ] {
         assert!(samples.contains_key(series), "{series}");

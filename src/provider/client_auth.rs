@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::{Provider, ProviderError};
 use crate::{
     model::{AuthMethod, Client, UnixTime},
-    observe::Asked,
+    observe::{
+        Asked,
+        trace::{self, Fact, Work},
+    },
     protocol::{OauthError, Params, client_auth},
 };
 
@@ -18,12 +21,25 @@ impl Provider {
         now: UnixTime,
         asked: &mut Asked<'_>,
     ) -> Result<Arc<Client>, ProviderError> {
+        let client =
+            trace::traced(Work::ClientAuthentication, self.verified(authorization, form, now, asked)).await?;
+        trace::note(Fact::Client(&client.client_id));
+        Ok(client)
+    }
+
+    async fn verified(
+        &self,
+        authorization: Option<&str>,
+        form: &Params<'_>,
+        now: UnixTime,
+        asked: &mut Asked<'_>,
+    ) -> Result<Arc<Client>, ProviderError> {
         let presented = client_auth::presented(authorization, form)?;
         asked.by(&presented.client_id);
         let client = self.store.client(&presented.client_id).await?;
         let verdict = client_auth::verify(&presented, client.as_deref(), now);
         self.metrics.client_auth(presented.method, verdict.is_ok());
-        verdict?;
+        verdict.inspect_err(|error| trace::note(Fact::Failed(error.code.as_str())))?;
         client.ok_or_else(|| OauthError::invalid_client().into())
     }
 

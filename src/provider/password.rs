@@ -13,7 +13,10 @@ use crate::{
         random::Random,
     },
     model::Secret,
-    observe::{HashOperation, Metrics},
+    observe::{
+        HashOperation, Metrics,
+        trace::{self, Work},
+    },
     resilience::{Lane, LaneError, LaneSize},
 };
 
@@ -67,7 +70,7 @@ impl PasswordLane {
             metrics.password_hashed(HashOperation::Hash, begun.elapsed());
             phc
         };
-        self.lane.run(work).await.map_err(|error| self.refused(error))
+        self.run(HashOperation::Hash, work).await
     }
 
     /// Verifies a password against a user's hash; without one, against nobody's, at the same cost.
@@ -87,7 +90,16 @@ impl PasswordLane {
             let due = matches && password::needs_rehash(&phc, &params);
             Verified { matches, rehashed: due.then(|| password::hash(password, &params, salt, memory)) }
         };
-        self.lane.run(work).await.map_err(|error| self.refused(error))
+        self.run(HashOperation::Verify, work).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        of: HashOperation,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let done = trace::traced(Work::Password(of.as_str()), self.lane.run(work)).await;
+        done.map_err(|error| self.refused(error))
     }
 
     /// How many passwords wait, and how many are hashed at once.

@@ -8,6 +8,7 @@ use super::{Provider, ProviderError};
 use crate::{
     crypto::sign,
     model::SigningAlg,
+    observe::trace::{self, Work},
     resilience::{Lane, LaneError, LaneSize},
 };
 
@@ -51,12 +52,15 @@ impl Provider {
         let key = self.keys.load().active(alg).map(Arc::clone).ok_or_else(|| {
             ProviderError::Unavailable(format!("there is no active {} signing key yet", alg.as_str()))
         })?;
-        match alg {
-            SigningAlg::EdDSA | SigningAlg::ES256 => Ok(sign::jws_sign(&key, typ, &payload)),
-            SigningAlg::RS256 | SigningAlg::PS256 => {
-                self.signing.run(move || sign::jws_sign(&key, typ, &payload)).await
+        let signature = async {
+            match alg {
+                SigningAlg::EdDSA | SigningAlg::ES256 => Ok(sign::jws_sign(&key, typ, &payload)),
+                SigningAlg::RS256 | SigningAlg::PS256 => {
+                    self.signing.run(move || sign::jws_sign(&key, typ, &payload)).await
+                }
             }
-        }
+        };
+        trace::traced(Work::Sign(alg.as_str()), signature).await
     }
 }
 

@@ -6,7 +6,10 @@ use super::{Provider, ProviderError, mint::Minted};
 use crate::{
     crypto::{opaque::Opaque, seal},
     model::*,
-    observe::{Asked, Endpoint, RevocationCause, Revoked, TokenType},
+    observe::{
+        Asked, Endpoint, RevocationCause, Revoked, TokenType,
+        trace::{self, Fact},
+    },
     protocol::{
         OauthError, Params,
         grants::{Decision, Facts, Grant, Issue, Loaded, Need, Refusal, Spends},
@@ -57,6 +60,7 @@ impl Provider {
         asked: &mut Asked<'_>,
     ) -> Result<(Kinds, TokenAnswer), ProviderError> {
         let now = self.clock.now();
+        trace::note(Fact::Grant(grant.grant_type()));
         let client = self.authenticate(authorization, form, now, asked).await?;
         token::permitted(grant, &client)?;
         let resources = resource::requested(form)?;

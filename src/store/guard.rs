@@ -17,10 +17,13 @@ use tokio::time::Instant;
 use super::{operation::operation, *};
 use crate::{
     model::*,
-    observe::{self, Metrics},
+    observe::{
+        self, Metrics,
+        trace::{self, Fact, Work},
+    },
     resilience::{
         Breaker, BreakerOptions, Bulkhead, BulkheadOptions, Full, Permit, Retry, RetryOptions,
-        deadline::{obeyed, within},
+        deadline::{Expired, obeyed, within},
     },
 };
 
@@ -155,11 +158,19 @@ impl<S: Store + ?Sized> Guard<S> {
     ) -> Result<T, Failed<E>> {
         let mut call =
             Call { guard: self, permit, begun: Instant::now(), patience: self.options.given_up_after };
-        let answer = match limit {
-            Some(limit) => within(limit, work).await,
-            None => obeyed(work).await,
+        let asked = async {
+            let answer = match limit {
+                Some(limit) => within(limit, work).await,
+                None => obeyed(work).await,
+            };
+            match answer.as_ref().map(|answer| answer.as_ref().err().and_then(E::store_failure)) {
+                Err(Expired) => trace::note(Fact::Failed("timeout")),
+                Ok(Some(error)) => trace::note(Fact::Failed(error.kind.as_str())),
+                Ok(None) => {}
+            }
+            answer
         };
-        let Ok(answer) = answer else {
+        let Ok(answer) = trace::traced(Work::Store(OPERATIONS[of]), asked).await else {
             let took = call.begun.elapsed();
             call.patience = limit.map_or(call.patience, |limit| limit.min(call.patience));
             return Err(

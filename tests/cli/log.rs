@@ -40,6 +40,13 @@ fn no_secret_token_or_code_is_logged_and_requests_that_go_well_leave_no_line() {
     }
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(lines.iter().all(|line| line["message"] != "request"), "{log}");
+    let page = include_str!("../../docs/logs-and-traces.md");
+    let ours = |line: &&Value| line["target"].as_str().expect("a target").starts_with("chancery");
+    for line in lines.iter().filter(ours) {
+        for field in line.as_object().expect("an object").keys() {
+            assert!(page.contains(&format!("`{field}`")), "docs/logs-and-traces.md lacks {field}: {line}");
+        }
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod server;
 mod servers;
 mod stop;
 mod tls;
+mod traces;
 
 use process::Place;
 

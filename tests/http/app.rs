@@ -125,6 +125,16 @@ impl TestApp {
         self
     }
 
+    /// Sends a header with every request to the public listener from now on.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        let headers = [(name.parse().expect("a name"), value.parse().expect("a value"))];
+        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let builder = builder.default_headers(headers.into_iter().collect());
+        self.http = builder.build().expect("an HTTP client");
+        self
+    }
+
     /// Statements so far.
     pub fn statements(&self) -> u64 {
         self.store.statements()

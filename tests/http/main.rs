@@ -8,6 +8,8 @@ mod browser;
 mod canary;
 mod claims;
 mod client_auth;
+#[path = "../servers/collector.rs"]
+mod collector;
 mod compression;
 mod consent;
 mod enumeration;
@@ -23,9 +25,12 @@ mod operations;
 mod overload;
 mod pages;
 mod pkce;
+#[cfg(feature = "profiling")]
+mod profiling;
 mod prompt;
 mod races;
 mod refresh;
 mod revoke;
 mod token;
+mod traces;
 mod userinfo;

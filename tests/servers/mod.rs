@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses some of it")]
 
 mod authority;
+mod collector;
 mod leash;
 mod pgbouncer;
 mod postgres;
@@ -22,6 +23,7 @@ use std::{
 };
 
 pub use authority::Authority;
+pub use collector::{Collector, Span};
 pub use leash::{Leash, Start};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Database, PASSWORD, Postgres, USER, connect};

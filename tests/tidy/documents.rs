@@ -14,7 +14,18 @@ type Route = (&'static str, &'static [&'static str]);
 
 #[test]
 fn the_readme_lists_exactly_the_routes() {
-    assert_none(route_faults(&text("README.md"), ROUTES));
+    assert_none(route_faults(&text("README.md"), &routes(false)));
+}
+
+/// What is served by builds with the feature `profiling` only, and listed where that is explained.
+#[cfg(feature = "profiling")]
+#[test]
+fn the_page_on_profiling_lists_exactly_its_routes() {
+    assert_none(route_faults(&text("docs/profiling.md"), &routes(true)));
+}
+
+fn routes(for_profiling: bool) -> Vec<Route> {
+    ROUTES.iter().filter(|(path, _)| path.starts_with("/debug/") == for_profiling).copied().collect()
 }
 
 #[test]

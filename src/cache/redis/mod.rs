@@ -29,6 +29,7 @@ use self::{connection::Link, target::Target};
 use super::count::one;
 use crate::{
     model::Secret,
+    observe::trace::{self, Fact, Work},
     resilience::{Breaker, BreakerFigures, BreakerState},
 };
 
@@ -328,7 +329,19 @@ impl Redis {
     /// Sends a command and counts how it went.
     async fn send<T: FromRedisValue>(&self, name: RedisCommand, command: &Cmd) -> Result<T, RedisFailure> {
         let begun = Instant::now();
-        let answer = match timeout(self.timeout, self.link.send(command)).await {
+        let asked = async {
+            let answer = self.ask(command).await;
+            answer.inspect_err(|failure| trace::note(Fact::Failed(failure.as_str())))
+        };
+        let answer = trace::traced(Work::Redis(name.as_str()), asked).await;
+        if let Some(observe) = self.observer.get() {
+            observe(name, begun.elapsed(), answer.as_ref().err().copied());
+        }
+        answer.or_else(|failure| self.failed(failure))
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisFailure> {
+        match timeout(self.timeout, self.link.send(command)).await {
             Err(_) => {
                 self.link.give_up();
                 Err(RedisFailure::Timeout)
@@ -337,11 +350,7 @@ impl Redis {
             Ok(Ok(Value::ServerError(error))) if is_denial(error.code()) => Err(RedisFailure::Denied),
             Ok(Ok(Value::ServerError(_))) => Err(RedisFailure::Refused),
             Ok(Ok(value)) => T::from_redis_value(value).map_err(|_| RedisFailure::Refused),
-        };
-        if let Some(observe) = self.observer.get() {
-            observe(name, begun.elapsed(), answer.as_ref().err().copied());
         }
-        answer.or_else(|failure| self.failed(failure))
     }
 
     fn failed<T>(&self, failure: RedisFailure) -> Result<T, RedisFailure> {

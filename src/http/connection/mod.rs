@@ -90,11 +90,7 @@ where
             }
         })
     };
-    let name = match listener {
-        Listener::Public => "public",
-        Listener::Operations => "operations",
-    };
-    Ok(builder.listen(name, socket, workers)?.run())
+    Ok(builder.listen(listener.as_str(), socket, workers)?.run())
 }
 
 /// What answers a request, whichever HTTP it came by.
