@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{live::WINDOW, servers::shipped};
+use crate::servers::shipped;
 
 pub const BOARDS: [&str; 5] = ["performance", "security", "resources", "cache", "rate-limiting"];
 
@@ -69,9 +69,9 @@ pub fn annotations() -> Vec<(String, String)> {
     BOARDS.into_iter().flat_map(|name| of(board(name))).collect()
 }
 
-/// An expression as Grafana sends it, with everything chosen.
-pub fn filled(expr: &str) -> String {
-    let window = format!("{}s", WINDOW.as_secs());
+/// An expression as Grafana sends it, with everything chosen, and rates over so many seconds.
+pub fn filled(expr: &str, window: f64) -> String {
+    let window = format!("{window}s");
     let mut filled = expr.replace("$__rate_interval", &window).replace("$job", "(chancery)");
     for variable in ["$instance", "$route", "$cache"] {
         filled = filled.replace(variable, ".+");

@@ -8,8 +8,10 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     sync::OnceLock,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
+
+use chancery::resilience::Clock;
 
 use crate::{
     driver::{Asked, Browser, Driver, Tally},
@@ -122,7 +124,7 @@ fn limited(place: Place) -> Place {
 }
 
 pub fn now() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later").as_secs_f64()
+    Clock::system().millis() as f64 / 1000.0
 }
 
 async fn session() -> Found {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     boards::{annotations, filled, panels, variables},
-    live::found,
+    live::{WINDOW, found},
     servers::Prometheus,
 };
 
@@ -30,6 +30,7 @@ fn every_query_of_every_dashboard_has_an_answer_that_can_be_true() {
 
 /// What is not as it should be, after a load that produced every kind of event.
 pub async fn faults(prometheus: &Prometheus, time: (f64, f64)) -> Vec<String> {
+    let window = WINDOW.as_secs_f64();
     let mut faults = Vec::new();
     let mut told =
         "| dashboard | panel | query | series | last | most |\n|---|---|---|---|---|---|\n".to_owned();
@@ -37,7 +38,7 @@ pub async fn faults(prometheus: &Prometheus, time: (f64, f64)) -> Vec<String> {
         let mut most = f64::NEG_INFINITY;
         for (at, expr) in panel.targets.iter().enumerate() {
             let place = format!("{}, {}, query {}", panel.board, panel.title, at + 1);
-            let series = match prometheus.over(&filled(expr), time).await {
+            let series = match prometheus.over(&filled(expr, window), time).await {
                 Ok(series) => series,
                 Err(error) => {
                     faults.push(format!("{place}: {error}"));
@@ -79,14 +80,15 @@ pub async fn faults(prometheus: &Prometheus, time: (f64, f64)) -> Vec<String> {
     }
     tell(&told);
     for (selector, label) in variables() {
-        let asked =
-            prometheus.ask(&format!("label/{label}/values"), &[("match[]", &filled(&selector))]).await;
+        let asked = prometheus
+            .ask(&format!("label/{label}/values"), &[("match[]", &filled(&selector, window))])
+            .await;
         if !asked.as_ref().is_ok_and(|values| values.as_array().is_some_and(|values| !values.is_empty())) {
             faults.push(format!("the variable {label} by {selector}: {asked:?}"));
         }
     }
     for (name, expr) in annotations() {
-        match prometheus.over(&filled(&expr), time).await {
+        match prometheus.over(&filled(&expr, window), time).await {
             Ok(marks) if !marks.is_empty() => {}
             asked => faults.push(format!("the mark {name}: {asked:?}")),
         }

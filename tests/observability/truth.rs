@@ -1,12 +1,15 @@
 //! What the server counted is what the driver did, and what the panels show is what the server counted.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crate::{
     boards::{filled, panel},
     driver::Tally,
-    live::{WINDOW, now},
-    servers::Prometheus,
+    live::now,
+    servers::{DEADLINE, Prometheus},
 };
 
 /// The share by which a panel may differ from the truth.
@@ -20,9 +23,31 @@ pub struct Reading {
 
 impl Reading {
     pub async fn of(prometheus: &Prometheus, tally: &Tally) -> Self {
-        // In the middle between two scrapes, so that windows hold the same number of them each.
-        let scraped = prometheus.at("max(timestamp(chancery_build_info))", now()).await[0].1;
-        Self { moment: scraped + 0.5, did: tally.so_far() }
+        let begun = Instant::now();
+        loop {
+            let moment = Self::between_scrapes(prometheus).await;
+            // A scrape that took too long leaves a gap, and a moment without gaps before it must be found.
+            let whole = "count(min_over_time(up{job=\"chancery\"}[4s]) == 1) == count(up{job=\"chancery\"})";
+            if !prometheus.at(whole, moment).await.is_empty() {
+                return Self { moment, did: tally.so_far() };
+            }
+            assert!(begun.elapsed() < DEADLINE, "no node is scraped four times without a gap");
+        }
+    }
+
+    /// A moment that is nobody's, since each node is scraped at a time of its own: no window that ends there
+    /// begins or ends with a scrape. It is past, and so are the scrapes that began before it.
+    async fn between_scrapes(prometheus: &Prometheus) -> f64 {
+        let scraped = prometheus.at("timestamp(up{job=\"chancery\"})", now()).await;
+        let mut parts: Vec<f64> = scraped.iter().map(|(_, at)| at.fract()).collect();
+        parts.sort_by(f64::total_cmp);
+        parts.push(parts[0] + 1.0);
+        let gaps = parts.windows(2).map(|pair| (pair[1] - pair[0], pair[0].midpoint(pair[1])));
+        let (_, part) = gaps.max_by(|one, other| one.0.total_cmp(&other.0)).expect("nodes are scraped");
+        let moment = (now() + 1.0).floor() + part;
+        // Longer than a scrape may take.
+        tokio::time::sleep(Duration::from_secs_f64(moment + 1.2 - now())).await;
+        moment
     }
 }
 
@@ -76,7 +101,7 @@ async fn total(prometheus: &Prometheus, selector: &str, moment: f64) -> f64 {
     prometheus.at(&format!("sum({selector})"), moment).await.first().map_or(0.0, |(_, value)| *value)
 }
 
-/// Adds up what a panel shows from second to second, and compares.
+/// Compares what a panel shows of the time between two readings with what was done.
 async fn panel_faults(
     prometheus: &Prometheus,
     (board, title, metric, labels): &(&str, &str, &str, &[&str]),
@@ -84,13 +109,17 @@ async fn panel_faults(
     after: &Reading,
 ) -> Vec<String> {
     let expr = &panel(board, title).targets[0];
-    let series = prometheus.over(&filled(expr), (before.moment, after.moment)).await.expect(title);
-    // A panel of increases shows each event for as long as the window is.
-    let each = if expr.contains("increase(") { WINDOW.as_secs_f64() } else { 1.0 };
+    // The panel as it is when so much time is chosen that all of it is one point, from the quiet before on.
+    let window = (after.moment - before.moment).ceil() + 2.0;
+    let series = prometheus.at(&filled(expr, window), after.moment).await;
+    // Prometheus carries the slope on to both ends of the window, together a second from the first and the last
+    // scrape, though it knows nothing of what happened there: nothing did.
+    let known = (window - 1.0) / window;
+    let each = if expr.contains("increase(") { known } else { known * window };
     let mut faults = Vec::new();
     let mut seen = 0;
-    for (names, values) in series {
-        let shown = values.iter().sum::<f64>() / each;
+    for (names, value) in series {
+        let shown = value * each;
         let names: Vec<_> = labels
             .iter()
             .map(|label| format!("{label}={:?}", names[*label].as_str().unwrap_or_default()))
