@@ -14,7 +14,10 @@ const QUIET: &[(&str, &str)] = &[
         "Caught panics",
         "no request is known that makes the program panic; a test of the middleware counts one",
     ),
-    ("Clients above the cap", "takes more revoked tokens than memory may hold; tests of the feed have them"),
+    (
+        "Clients above the cap",
+        "takes more revoked tokens than memory may hold; unit tests of the index in src/cache have them",
+    ),
     ("Answers 429", "there are no rate limits yet"),
     ("429 by route", "there are no rate limits yet"),
 ];
