@@ -66,3 +66,11 @@ draw_dashboards *ARGS:
 # Refresh rotations per second on a store that holds a million authorizations
 rotation_benchmark *ARGS:
     ./scripts/rotation_benchmark.py {{ARGS}}
+
+# What the program is made of, and the licences; `just bill_of_materials --out target/bill`
+bill_of_materials *ARGS:
+    ./scripts/bill_of_materials {{ARGS}}
+
+# Dockerfile.optimized without a container engine, step by step, and the image started (needs root and debootstrap)
+image_in_chroot *ARGS:
+    ./scripts/image_in_chroot {{ARGS}}
