@@ -82,7 +82,7 @@ pub fn figures() -> Value {
             "most_allocated_bytes": ALLOCATOR.max_allocated(),
             "allocated_bytes_total": ALLOCATOR.total_allocated(),
         },
-        "resident_bytes": super::process::Figures::read().resident_bytes,
+        "resident_bytes": super::process::Figures::read(None).resident_bytes,
     })
 }
 
