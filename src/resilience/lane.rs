@@ -58,6 +58,7 @@ impl<S: 'static> Lane<S> {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             capacity: size.queue.max(1),
+            threads: size.threads.max(1),
             idle: size.idle,
             rejected: AtomicU64::new(0),
             make: Box::new(make),
@@ -105,9 +106,10 @@ fn stand_back(nice: i32) {
 }
 
 impl<S> Lane<S> {
-    /// How many jobs wait.
+    /// How many jobs wait for a thread that is busy.
     pub fn queued(&self) -> usize {
-        self.shared.lock().jobs.len()
+        let queue = self.shared.lock();
+        queue.jobs.len().saturating_sub(self.shared.resting(&queue))
     }
 
     /// How many jobs may run at once.
@@ -150,6 +152,7 @@ struct Shared<S> {
     queue: Mutex<Queue<S>>,
     arrived: Condvar,
     capacity: usize,
+    threads: usize,
     idle: Duration,
     rejected: AtomicU64,
     make: Box<dyn Fn() -> S + Send + Sync>,
@@ -158,12 +161,14 @@ struct Shared<S> {
 struct Queue<S> {
     jobs: VecDeque<(u64, Job<S>)>,
     next: u64,
+    /// Threads that have taken a job and are not done with it.
+    busy: usize,
     closed: bool,
 }
 
 impl<S> Default for Queue<S> {
     fn default() -> Self {
-        Self { jobs: VecDeque::new(), next: 0, closed: false }
+        Self { jobs: VecDeque::new(), next: 0, busy: 0, closed: false }
     }
 }
 
@@ -180,9 +185,14 @@ impl<S> Shared<S> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn resting(&self, queue: &Queue<S>) -> usize {
+        self.threads - queue.busy
+    }
+
     fn enqueue(&self, job: Job<S>) -> Result<Place<'_, S>, LaneError> {
         let mut queue = self.lock();
-        if queue.jobs.len() >= self.capacity {
+        // A job for a thread that rests is on its way, however long the thread takes to wake up.
+        if queue.jobs.len() >= self.capacity + self.resting(&queue) {
             drop(queue);
             self.rejected.fetch_add(1, Ordering::Relaxed);
             return Err(LaneError::Overloaded);
@@ -196,9 +206,11 @@ impl<S> Shared<S> {
     }
 
     fn work(&self) {
-        let mut state = None;
+        let (mut state, mut worked) = (None, false);
         loop {
-            match self.turn(state.is_some()) {
+            let turn = self.turn(state.is_some(), worked);
+            worked = matches!(turn, Turn::Work(_));
+            match turn {
                 Turn::Work(job) => {
                     let held = &mut state;
                     let done = catch_unwind(AssertUnwindSafe(|| job(held.get_or_insert_with(&self.make))));
@@ -213,13 +225,15 @@ impl<S> Shared<S> {
         }
     }
 
-    fn turn(&self, holds_state: bool) -> Turn<S> {
+    fn turn(&self, holds_state: bool, worked: bool) -> Turn<S> {
         let mut queue = self.lock();
+        queue.busy -= usize::from(worked);
         loop {
             if queue.closed {
                 return Turn::End;
             }
             if let Some((_, job)) = queue.jobs.pop_front() {
+                queue.busy += 1;
                 return Turn::Work(job);
             }
             if holds_state {
@@ -317,6 +331,22 @@ mod tests {
         end.send(()).expect("it still runs");
         assert_eq!(block_on(running), Ok(()));
         assert_eq!(block_on(waiting), Ok("waited"));
+    }
+
+    /// Many times, since the thread may be quick.
+    #[test]
+    fn a_job_for_a_thread_that_rests_takes_no_place_in_the_queue() {
+        for _ in 0..200 {
+            let lane = lane(1, 1);
+            let (job, has_begun, end) = gate();
+            let (mut first, mut second) = (pin!(lane.run(job)), pin!(lane.run(|_| ())));
+            assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+            assert_eq!(poll(pin!(lane.run(|_| ())).as_mut()), Poll::Ready(Err(LaneError::Overloaded)));
+            has_begun.recv().expect("it begins");
+            assert_eq!(lane.queued(), 1);
+            end.send(()).expect("it still runs");
+            assert_eq!((block_on(first), block_on(second)), (Ok(()), Ok(())));
+        }
     }
 
     #[test]
