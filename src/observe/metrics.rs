@@ -2,7 +2,7 @@
 //!
 //! How values get in is in `record.rs`, how they are kept and encoded in `registry.rs`.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{
     labels::*,
@@ -21,6 +21,8 @@ pub struct Metrics {
     pub(super) registry: Registry,
     pub(super) samplers: Mutex<Vec<Sampler>>,
     pub(super) pulse: Pulse,
+    /// What this process may use, if somebody has said so.
+    pub(super) memory_limit: OnceLock<u64>,
     pub(super) http: Http,
     pub(super) oauth: Oauth,
     pub(super) sign_in: SignIn,
@@ -51,6 +53,7 @@ impl Metrics {
             registry: builder.build(),
             samplers: Mutex::default(),
             pulse: Pulse::default(),
+            memory_limit: OnceLock::new(),
             labels,
         };
         metrics.registry.set(build, [0], 1.0);

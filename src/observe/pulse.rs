@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Lane, Metrics};
+use super::Metrics;
 
 /// How far back it is known what happened.
 const KEPT: Duration = Duration::from_secs(60);
@@ -43,8 +43,6 @@ pub struct Rates {
 pub(super) struct Pulse {
     beats: Mutex<VecDeque<Beat>>,
     workers: Mutex<Vec<Worker>>,
-    /// 0 while there is none.
-    memory_limit: std::sync::atomic::AtomicU64,
 }
 
 impl Metrics {
@@ -69,20 +67,6 @@ impl Metrics {
     pub fn busy_ratio(&self) -> f64 {
         let workers = self.pulse.workers.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.since(BUSY).map_or(0.0, |(before, now)| busy(&before, &now, workers))
-    }
-
-    /// Sets how many jobs wait on a lane of threads.
-    pub fn set_lane(&self, lane: Lane, waiting: usize) {
-        self.registry.set(self.runtime.queues, [lane as usize], waiting as f64);
-    }
-
-    /// Sets what this process may use, instead of what the kernel says.
-    pub fn set_memory_limit(&self, bytes: u64) {
-        self.pulse.memory_limit.store(bytes, std::sync::atomic::Ordering::Relaxed);
-    }
-
-    pub(super) fn memory_limit(&self) -> Option<u64> {
-        Some(self.pulse.memory_limit.load(std::sync::atomic::Ordering::Relaxed)).filter(|bytes| *bytes > 0)
     }
 
     fn now(&self) -> Beat {

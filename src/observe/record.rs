@@ -158,6 +158,11 @@ impl Metrics {
         self.registry.add(self.sign_in.hash_rejected, [], 1);
     }
 
+    /// Sets how many jobs wait on a lane of threads.
+    pub fn set_lane(&self, lane: Lane, waiting: usize) {
+        self.registry.set(self.runtime.queues, [lane as usize], waiting as f64);
+    }
+
     /// Sets how many hashes wait, and how many may run at once.
     pub fn set_password_queue(&self, waiting: usize, slots: usize) {
         self.set_lane(Lane::Password, waiting);
