@@ -63,6 +63,20 @@ fn folder_and_files_are_for_their_owner_only() {
     }
 }
 
+/// A start would wait for the disk with each write.
+#[tokio::test]
+async fn opening_a_store_that_is_up_to_date_writes_nothing() {
+    let folder = Folder::new();
+    let store = folder.sqlite();
+    let clients = ["one", "two", "three"].map(|name| Effect::InsertClient(client(name).into()));
+    store.commit(commit(clients)).await.expect("clients");
+    store.close().await;
+    drop(store);
+    let _store = folder.sqlite();
+    let log = std::fs::metadata(format!("{}-wal", folder.path().display())).expect("a log");
+    assert_eq!(log.len(), 0);
+}
+
 #[test]
 fn a_file_of_something_else_is_refused_and_left_alone() {
     let folder = Folder::new();
