@@ -1,6 +1,6 @@
 //! What happens around every request: its id, its figures, and what becomes of a panic.
 
-use std::{cell::Cell, future::Future, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
+use std::{cell::Cell, future::Future, panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 use actix_http::{
     Request, RequestHead, Response,
@@ -197,8 +197,11 @@ pub(super) async fn observe(
     let (began, id) = (Instant::now(), provider.random.id(provider.clock.millis()));
     let under_way = InFlight::begin(&provider.metrics);
     let place = seen.arrival.place();
-    let work = seen.arrival.answer(in_moments(answered(desk, seen.route, work)));
-    let mut answer = request_id::scope(id, place, work).await;
+    // Each of these is handed the place of the one inside: a future that holds another may have room for it
+    // twice, and four of them for sixteen.
+    let work = pin!(answered(desk, seen.route, work));
+    let work = pin!(in_moments(work));
+    let mut answer = request_id::scope(id, place, seen.arrival.answer(work)).await;
     drop(under_way);
 
     let status = answer.status().as_u16();
@@ -234,7 +237,8 @@ async fn answered(
         Err(failure) => return instead(&desk.shared, route, &failure),
     };
     let time = desk.settings.request_timeout;
-    match caught(&desk.shared.provider.metrics, deadline::enforce(time, work)).await {
+    let work = pin!(deadline::enforce(time, work));
+    match caught(&desk.shared.provider.metrics, work).await {
         Ok(Ok(answer)) => answer,
         // Whatever the handler waited for has not looked at the deadline itself.
         Ok(Err(Expired)) => {

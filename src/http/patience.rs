@@ -41,10 +41,15 @@ impl Waiting {
             self.runs = true;
             actix_web::rt::spawn(tick());
         }
+        let due = self.due(limit);
+        self.entries.insert(Entry { due, waker })
+    }
+
+    /// When a limit that begins now ends, in ticks.
+    fn due(&self, limit: Duration) -> u64 {
         let ticks = u64::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX);
         // The present tick is partly over.
-        let due = self.now.saturating_add(ticks).saturating_add(1);
-        self.entries.insert(Entry { due, waker })
+        self.now.saturating_add(ticks).saturating_add(1)
     }
 
     /// Whether the timer is needed any longer.
@@ -73,6 +78,11 @@ async fn tick() {
     }
 }
 
+/// Lets everyone who waits on this worker look again.
+pub(super) fn wake_all() {
+    WAITING.with_borrow(|waiting| waiting.entries.iter().for_each(|(_, entry)| entry.waker.wake_by_ref()));
+}
+
 /// How long something may take, from the first time that it has to wait.
 pub(super) struct Patience {
     limit: Duration,
@@ -82,6 +92,14 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) fn new(limit: Duration) -> Self {
         Self { limit, place: None }
+    }
+
+    /// Begins anew, with this limit.
+    pub(super) fn restart(&mut self, limit: Duration) {
+        self.limit = limit;
+        if let Some(place) = self.place {
+            WAITING.with_borrow_mut(|waiting| waiting.entries[place].due = waiting.due(limit));
+        }
     }
 
     /// Ready when the time is up.
@@ -126,6 +144,28 @@ mod tests {
             assert!(waited >= Duration::from_millis(ms), "{waited:?} of {ms}");
         }
         assert_eq!(WAITING.with_borrow(|waiting| waiting.entries.len()), 0, "who is done is forgotten");
+    }
+
+    #[actix_web::test]
+    async fn a_limit_that_begins_anew_counts_from_then() {
+        let mut patience = Patience::new(Duration::ZERO);
+        let begun = Instant::now();
+        poll_fn(|context| patience.poll_over(context)).await;
+        patience.restart(Duration::from_millis(300));
+        poll_fn(|context| patience.poll_over(context)).await;
+        assert!(begun.elapsed() >= Duration::from_millis(300));
+    }
+
+    #[actix_web::test]
+    async fn all_who_wait_can_be_told_to_look_again() {
+        let mut patience = Patience::new(Duration::from_secs(60));
+        actix_web::rt::spawn(async { wake_all() });
+        let mut looks = 0;
+        poll_fn(|context| {
+            looks += 1;
+            if looks == 2 { Poll::Ready(()) } else { patience.poll_over(context) }
+        })
+        .await;
     }
 
     #[actix_web::test]

@@ -14,6 +14,7 @@ mod compression;
 mod consent;
 mod enumeration;
 mod hot_path;
+mod http1;
 mod http2;
 mod introspect;
 mod keys;

@@ -14,6 +14,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix_service", &["http/"]),
     ("actix_server", &["http/connection/"]),
     ("h2", &["http/connection/"]),
+    ("httparse", &["http/connection/"]),
     ("tokio_rustls", &["http/connection/"]),
     ("rusqlite", &["store/sqlite/"]),
     ("refinery", &["store/sqlite/", "store/postgres/"]),

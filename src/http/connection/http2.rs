@@ -1,12 +1,12 @@
 //! RFC 9113 — HTTP/2, with the limits that HTTP/1.1 has: heads, bodies, times, and a gentle end.
 
-use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc};
 
 use actix_http::{
     Response,
     body::{BodySize, BoxBody, MessageBody as _},
 };
-use actix_web::{http::header::HttpDate, web::Bytes};
+use actix_web::web::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use h2::{
     Reason, RecvStream, SendStream,
@@ -96,11 +96,8 @@ async fn answer<A: Answers>(
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     // A client that does not read has the time that it would have between two requests.
-    let date = HttpDate::from(
-        std::time::UNIX_EPOCH + Duration::from_secs(around.desk.shared.provider.clock.now().0),
-    );
-    let date = date.to_string();
-    let sent = send(response, &mut respond, bodiless, &date);
+    let date = around.date();
+    let sent = send(response, &mut respond, bodiless, date.as_str());
     if !matches!(timeout(around.desk.settings.keep_alive, sent).await, Ok(Some(()))) {
         respond.send_reset(Reason::CANCEL);
     }

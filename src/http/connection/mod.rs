@@ -1,12 +1,16 @@
 //! Connections of the public listener: TLS, and which HTTP is spoken in them (RFC 9113 §3).
 //!
-//! HTTP/1.1 is actix's. What is around it is our own, because actix-web's server would wait without end
-//! for the first bytes where HTTP/2 is possible too, and has no limits for HTTP/2 (docs/decisions/0016).
+//! actix-web's server would wait without end for the first bytes where HTTP/2 is possible too, and has no
+//! limits for HTTP/2 (docs/decisions/0016); so HTTP/2 is a loop of our own, and so is what is plain of
+//! HTTP/1.1 (docs/decisions/0021). The rest of HTTP/1.1 is actix's.
 
+mod http1;
 mod http2;
+mod replay;
 mod translate;
 
 use std::{
+    cell::Cell,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -30,10 +34,15 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use self::{
+    http1::{Left, answer::Date},
+    replay::Replay,
+};
 use super::{
     Settings, Shared,
     front::{Application, Desk, Front},
     middleware::Connection,
+    patience,
     routes::Listener,
     tls::Certificate,
 };
@@ -82,8 +91,13 @@ where
         fn_factory(move || {
             let desk = Desk::new(&shared, &settings, listener);
             let app = app(Rc::clone(&desk)).into_factory().new_service(AppConfig::default());
-            let around =
-                Around { desk: Rc::clone(&desk), stopping: stopping.clone(), acceptor: acceptor.clone() };
+            let around = Around {
+                desk: Rc::clone(&desk),
+                stopping: stopping.clone(),
+                acceptor: acceptor.clone(),
+                leaving: Rc::default(),
+                date: Rc::default(),
+            };
             async move {
                 let worker = Rc::new(worker(Rc::new(Front::new(app.await?, desk)), around).await?);
                 Ok::<_, ()>(fn_service(move |socket| Rc::clone(&worker).accept(socket)))
@@ -107,19 +121,31 @@ struct Around {
     desk: Rc<Desk>,
     stopping: GracefulShutdownSignal,
     acceptor: Option<TlsAcceptor>,
+    /// Set when the server begins to stop.
+    leaving: Rc<Cell<bool>>,
+    date: Rc<Cell<Date>>,
+}
+
+impl Around {
+    /// The time, for the header of an answer.
+    fn date(&self) -> Date {
+        let date = self.date.get().at(self.desk.shared.provider.clock.now().0);
+        self.date.set(date);
+        date
+    }
 }
 
 /// The connections of one worker.
 struct Worker<A, P, T> {
     app: Rc<A>,
-    /// HTTP/1.1, on a plain connection and under TLS.
+    /// actix's HTTP/1.1, on a plain connection and under TLS.
     plain: P,
     secured: T,
     around: Around,
 }
 
-/// HTTP/1.1 on a connection.
-async fn http1<T: Wire, A: Answers>(
+/// actix's HTTP/1.1.
+async fn dispatcher<T: Wire, A: Answers>(
     app: &Rc<A>,
     around: &Around,
 ) -> Result<impl Service<Accepted<T>, Response = (), Error = DispatchError> + use<T, A>, ()> {
@@ -143,8 +169,8 @@ async fn worker<A: Answers>(
 ) -> Result<
     Worker<
         A,
-        impl Service<Accepted<TcpStream>, Response = (), Error = DispatchError> + use<A>,
-        impl Service<Accepted<TlsStream<TcpStream>>, Response = (), Error = DispatchError> + use<A>,
+        impl Service<Accepted<Replay<TcpStream>>, Response = (), Error = DispatchError> + use<A>,
+        impl Service<Accepted<Replay<TlsStream<TcpStream>>>, Response = (), Error = DispatchError> + use<A>,
     >,
     (),
 > {
@@ -154,15 +180,21 @@ async fn worker<A: Answers>(
         let busy = move || runtime.worker_total_busy_duration(0);
         around.desk.shared.provider.metrics.worker_started(busy);
     }
-    let (plain, secured) = (http1(&app, &around).await?, http1(&app, &around).await?);
+    let (stopping, leaving) = (around.stopping.clone(), Rc::clone(&around.leaving));
+    actix_web::rt::spawn(async move {
+        stopping.notified().await;
+        leaving.set(true);
+        patience::wake_all();
+    });
+    let (plain, secured) = (dispatcher(&app, &around).await?, dispatcher(&app, &around).await?);
     Ok(Worker { app, plain, secured, around })
 }
 
 impl<A, P, T> Worker<A, P, T>
 where
     A: Answers,
-    P: Service<Accepted<TcpStream>, Response = (), Error = DispatchError>,
-    T: Service<Accepted<TlsStream<TcpStream>>, Response = (), Error = DispatchError>,
+    P: Service<Accepted<Replay<TcpStream>>, Response = (), Error = DispatchError>,
+    T: Service<Accepted<Replay<TlsStream<TcpStream>>>, Response = (), Error = DispatchError>,
 {
     /// Counts what was no request: actix has answered it 400 or 431.
     fn count(&self, error: &DispatchError) {
@@ -182,14 +214,14 @@ where
             // On the heap, so that plain connections do not pay for the room that TLS takes.
             return Box::pin(self.secure(acceptor, socket, peer)).await;
         }
-        let mut first = [0; PREFACE.len()];
-        // Looked at once in the life of a connection; no byte is taken or copied.
-        let looked = timeout(self.around.desk.settings.head_timeout, socket.peek(&mut first)).await;
-        looked.map_err(drop)?.map_err(drop)?;
-        if first == *PREFACE {
-            return Box::pin(http2::serve(socket, peer, &self.app, &self.around)).await;
+        match http1::serve(socket, peer, &*self.app, &self.around).await {
+            Left::Nothing => Ok(()),
+            // On the heap, so that other connections do not pay for the room.
+            Left::Http2(socket) => Box::pin(http2::serve(socket, peer, &self.app, &self.around)).await,
+            Left::Other(socket) => Box::pin(self.plain.call((socket, Protocol::Http1, peer)))
+                .await
+                .map_err(|error| self.count(&error)),
         }
-        self.plain.call((socket, Protocol::Http1, peer)).await.map_err(|error| self.count(&error))
     }
 
     async fn secure(&self, to: &TlsAcceptor, socket: TcpStream, peer: Option<SocketAddr>) -> Result<(), ()> {
@@ -199,6 +231,12 @@ where
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             return http2::serve(stream, peer, &self.app, &self.around).await;
         }
-        self.secured.call((stream, Protocol::Http1, peer)).await.map_err(|error| self.count(&error))
+        match http1::serve(stream, peer, &*self.app, &self.around).await {
+            Left::Nothing => Ok(()),
+            // Not what TLS agreed on: actix refuses it.
+            Left::Http2(stream) | Left::Other(stream) => {
+                self.secured.call((stream, Protocol::Http1, peer)).await.map_err(|error| self.count(&error))
+            }
+        }
     }
 }
