@@ -7,6 +7,7 @@ use crate::{
 
 /// Everything the top level may hold.
 const ALLOWED: &[&str] = &[
+    ".cargo",
     ".ci",
     ".dockerignore",
     ".gitignore",

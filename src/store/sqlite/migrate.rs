@@ -75,6 +75,9 @@ pub(super) fn prepare(path: &Path, connection: &mut Connection, migrate: bool) -
     if !have.pending.is_empty() && !migrate {
         return Err(OpenError::Outdated { path: path.to_owned(), found: have.applied, known: have.known });
     }
+    // A migration that a power failure undoes is made again at the next start, so none waits for the disk by
+    // itself: the first commit does, for all that was logged before it.
+    connection.pragma_update(None, "synchronous", "normal").map_err(failed)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
