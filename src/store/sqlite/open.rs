@@ -154,5 +154,7 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     // After a burst the log is cut back, in bytes.
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    // What a statement or savepoint may have to undo is kept in memory, not in a file.
+    connection.pragma_update(None, "temp_store", "memory")?;
     Ok(())
 }

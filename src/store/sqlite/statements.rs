@@ -58,6 +58,11 @@ impl<'a> Statements<'a> {
         self.connection.busy_timeout(patience)
     }
 
+    /// Rows that the connection has changed so far.
+    pub(super) fn changed_rows(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
     /// Whether SQLite has ended the transaction by itself, as it does when the disk is full.
     pub(super) fn outside_transaction(&self) -> bool {
         self.connection.is_autocommit()

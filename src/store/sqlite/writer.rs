@@ -208,8 +208,38 @@ fn transaction<T>(
     done
 }
 
-/// Applies each commit in a savepoint of its own: one's conflict undoes that one only.
+/// Applies each commit, so that one that fails leaves nothing behind and takes no other with it.
 fn apply_each(db: Statements<'_>, batch: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
+    if let Some(outcomes) = apply_together(db, batch)? {
+        return Ok(outcomes);
+    }
+    db.run("ROLLBACK", [])?;
+    db.run("BEGIN IMMEDIATE", [])?;
+    apply_apart(db, batch)
+}
+
+/// Applies each commit with nothing around it. Few fail, and those fail at their first statement, which
+/// decides who is first; `None` if one has failed after that, so that something of it must be undone.
+fn apply_together(db: Statements<'_>, batch: &[Waiting]) -> Result<Option<Vec<Outcome>>, StoreError> {
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for waiting in batch {
+        let before = db.changed_rows();
+        let outcome = apply::apply(db, &waiting.commit);
+        match &outcome {
+            Err(CommitError::Store(error)) if db.outside_transaction() => return Err(error.clone()),
+            // What the disk did not take may be there in part.
+            Err(CommitError::Store(_)) => return Ok(None),
+            Err(_) if db.changed_rows() != before => return Ok(None),
+            _ => {}
+        }
+        outcomes.push(outcome);
+    }
+    Ok(Some(outcomes))
+}
+
+/// Applies each commit in a savepoint of its own, which is undone if it fails. Every page that is changed
+/// after a savepoint is first copied, also those that all commits change: this costs as much as the commits.
+fn apply_apart(db: Statements<'_>, batch: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for waiting in batch {
         db.run("SAVEPOINT one_commit", [])?;
@@ -239,6 +269,49 @@ mod tests {
         let resource = Resource { id, uri, owner: None, created_at: UnixTime(1) };
         let effects = vec![Effect::InsertResource(resource)];
         Commit { id: CommitId(id), at: UnixTime(1), spend: None, effects }
+    }
+
+    /// A store, and a batch of a commit for each list of resources.
+    fn batch_of(commits: &[&[u8]]) -> (tempfile::TempDir, Connection, Vec<Waiting>) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("chancery.db");
+        let connection = open::writing(&path, &open::Options::default()).expect("the store opens");
+        let waiting = |numbers: &&[u8]| {
+            let mut commit = resource(numbers[0], 10);
+            commit.effects = numbers.iter().flat_map(|number| resource(*number, 10).effects).collect();
+            Waiting { commit, since: Instant::now(), reply: oneshot::channel().0 }
+        };
+        let batch = commits.iter().map(waiting).collect();
+        (folder, connection, batch)
+    }
+
+    fn stored(connection: &Connection) -> Vec<u8> {
+        let sql = "SELECT id FROM resources ORDER BY id";
+        let mut statement = connection.prepare(sql).expect("a statement");
+        let rows = statement.query_map([], |row| row.get::<_, [u8; 16]>(0)).expect("rows");
+        rows.map(|row| row.expect("a row")[0]).collect()
+    }
+
+    #[test]
+    fn a_commit_that_fails_half_way_leaves_nothing_behind_and_takes_no_other_with_it() {
+        let (_folder, connection, batch) = batch_of(&[&[1, 2], &[3, 1], &[4]]);
+        let executed = AtomicU64::new(0);
+        let db = Statements::new(&connection, &executed);
+        let outcomes = transaction(db, || apply_each(db, &batch)).expect("it commits");
+        assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        assert!(matches!(outcomes[1], Err(CommitError::Conflict(_))));
+        assert_eq!(stored(&connection), [1, 2, 4]);
+    }
+
+    #[test]
+    fn a_commit_that_fails_at_once_costs_the_others_nothing() {
+        let (_folder, connection, batch) = batch_of(&[&[1], &[1, 2], &[3]]);
+        let executed = AtomicU64::new(0);
+        let db = Statements::new(&connection, &executed);
+        let outcomes = transaction(db, || apply_together(db, &batch)).expect("it commits");
+        let outcomes = outcomes.expect("nothing to undo");
+        assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(stored(&connection), [1, 3]);
     }
 
     /// The page limit stands for a full disk: SQLite answers both in the same way.
