@@ -12,7 +12,7 @@ use actix_http::RequestHead;
 use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
-    http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName},
+    http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName},
     web::{Bytes, BytesMut},
 };
 use futures_core::Stream as _;
@@ -30,13 +30,16 @@ pub const MAX_FORM: usize = 64 * 1024;
 /// The largest batch, in bytes.
 pub const MAX_BATCH: usize = 2 * 1024 * 1024;
 
+/// Memory that is taken for a body before it has come, at most: a batch of a thousand tokens.
+const MOST_AHEAD: usize = 256 * 1024;
+
 /// The body of an `application/x-www-form-urlencoded` POST.
 pub struct Form(Bytes);
 
 impl Form {
     /// Reads it.
     pub(super) async fn read(head: &RequestHead, payload: Payload, at: At<'_>) -> Result<Self, Failure> {
-        read(refusal(head, "application/x-www-form-urlencoded"), payload, MAX_FORM, at).await.map(Self)
+        read((head, "application/x-www-form-urlencoded"), payload, MAX_FORM, at).await.map(Self)
     }
 
     /// Its parameters.
@@ -51,7 +54,7 @@ pub struct Json(pub Bytes);
 impl Json {
     /// Reads it.
     pub(super) async fn read(head: &RequestHead, payload: Payload, at: At<'_>) -> Result<Self, Failure> {
-        read(refusal(head, "application/json"), payload, MAX_BATCH, at).await.map(Self)
+        read((head, "application/json"), payload, MAX_BATCH, at).await.map(Self)
     }
 }
 
@@ -71,17 +74,18 @@ impl FromRequest for Form {
 type At<'a> = (&'a Desk, Route);
 
 async fn read(
-    refused: Option<Failure>,
+    (head, media_type): (&RequestHead, &str),
     mut payload: Payload,
     limit: usize,
     (desk, route): At<'_>,
 ) -> Result<Bytes, Failure> {
-    if let Some(failure) = refused {
+    if let Some(failure) = refusal(head, media_type) {
         return Err(failure);
     }
+    let room = stated_length(head).min(limit).min(MOST_AHEAD);
     // The client's time, not ours.
     let mut taken = 0;
-    let collected = collect(&mut payload, limit, desk.settings.body_timeout, &mut taken);
+    let collected = collect(&mut payload, (limit, room), desk.settings.body_timeout, &mut taken);
     let collected = deadline::suspended(collected).await;
     if taken > 0 {
         desk.shared.provider.metrics.request_body(route, taken as u64);
@@ -109,6 +113,12 @@ fn refusal(head: &RequestHead, media_type: &str) -> Option<Failure> {
         return Some(OauthError::invalid_request("Parameters in the query are not accepted here.").into());
     }
     None
+}
+
+/// The length that a body will have, as its client says; 0 if it does not.
+fn stated_length(head: &RequestHead) -> usize {
+    let stated = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    stated.unwrap_or(0)
 }
 
 /// Whether a Content-Type is this one, whatever its parameters.
@@ -141,7 +151,7 @@ enum Uncollected {
 /// Reads a body to its end. Whether or not it gets there, `taken` says how much was read.
 async fn collect(
     payload: &mut Payload,
-    limit: usize,
+    (limit, room): (usize, usize),
     time: Duration,
     taken: &mut usize,
 ) -> Result<Bytes, Uncollected> {
@@ -156,6 +166,9 @@ async fn collect(
         if whole.is_empty() && pieces.is_empty() {
             whole = piece;
         } else {
+            if pieces.is_empty() {
+                pieces.reserve(room);
+            }
             pieces.extend_from_slice(&std::mem::take(&mut whole));
             pieces.extend_from_slice(&piece);
         }
