@@ -62,28 +62,24 @@ pub(super) fn take(received: &mut Bytes, peer: Option<SocketAddr>) -> Next {
 fn framing<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option<Framing> {
     let (mut host, mut length, mut last) = (false, None, false);
     for (name, value) in fields {
-        // By length first: most names are none of these.
-        match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
-                // RFC 9112 §3.2: exactly one.
-                if std::mem::replace(&mut host, true) {
-                    return None;
-                }
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("host") {
+            // RFC 9112 §3.2: exactly one.
+            if std::mem::replace(&mut host, true) {
+                return None;
             }
-            14 if name.eq_ignore_ascii_case("content-length") => {
-                if length.replace(digits(value)?).is_some() {
-                    return None;
-                }
+        } else if is("content-length") {
+            if length.replace(digits(value)?).is_some() {
+                return None;
             }
-            10 if name.eq_ignore_ascii_case("connection") => match value {
+        } else if is("connection") {
+            match value {
                 close if close.eq_ignore_ascii_case(b"close") => last = true,
                 keep if keep.eq_ignore_ascii_case(b"keep-alive") => {}
                 _ => return None,
-            },
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => return None,
-            6 if name.eq_ignore_ascii_case("expect") => return None,
-            7 if name.eq_ignore_ascii_case("upgrade") => return None,
-            _ => {}
+            }
+        } else if ["transfer-encoding", "expect", "upgrade"].into_iter().any(is) {
+            return None;
         }
     }
     host.then_some(Framing { body: length.unwrap_or(0), last })
