@@ -332,8 +332,8 @@ async fn commits_that_wait_share_one_transaction() {
     other.execute_batch("ROLLBACK").expect("the lock is given back");
     assert!(running.join_all().await.iter().all(Result::is_ok));
     // The first to arrive may have begun alone; all the others wait meanwhile, and go together.
-    let transactions = (store.statements() - before - 2 * COMMITS) / 2;
-    assert!(transactions <= 2, "BEGIN and COMMIT once or twice, a savepoint for each: {transactions}");
+    let statements = store.statements() - before;
+    assert!(statements <= 4, "BEGIN and COMMIT, once or twice: {statements}");
 }
 
 #[tokio::test]
