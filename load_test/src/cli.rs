@@ -16,6 +16,7 @@ use crate::{
     connections,
     distribution::{Distribution, Kind},
     failure::Failure,
+    renewal::Renewal,
     report::{Ratios, Report, Shape as Figured, Side as Told, bottleneck, html, text},
     run::{
         pace::Pace,
@@ -71,7 +72,8 @@ fn run(command: Command) -> Result<u8, Failure> {
 fn under_load(what: &What, name: &str, load: &Load) -> Result<u8, Failure> {
     let target = Target::of(&load.target)?;
     let (shape, clients) = shape(load)?;
-    let mut workload = Workload::prepare(what, &target, load, clients)?;
+    let (mut workload, renewal) = Workload::prepare(what, &target, load, clients)?;
+    let _renewed = renewal.map(Renewal::begin);
     let scripts = std::mem::take(&mut workload.scripts);
     let rounds = load.rounds.unwrap_or(if load.baseline { 3 } else { 1 });
     let (server, bare) = alternate(&workload, &shape, &target, (load, rounds, scripts))?;

@@ -7,6 +7,7 @@ mod connections;
 mod distribution;
 mod failure;
 mod process;
+mod renewal;
 mod report;
 mod run;
 mod sign_in;

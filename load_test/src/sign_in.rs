@@ -1,5 +1,7 @@
 //! A person signs in, and an application gets her tokens: the code flow (RFC 6749 §4.1) over HTTP.
 
+use std::time::Duration;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
@@ -10,6 +12,7 @@ use crate::{
         browser::{Browser, Page, field, param},
         request::form,
     },
+    workload::lives,
 };
 
 /// Somebody who is signed in and has agreed.
@@ -29,6 +32,8 @@ pub struct Tokens {
     pub access: String,
     /// Not every client gets one.
     pub refresh: Option<String>,
+    /// How long the access token lives.
+    pub lifetime: Option<Duration>,
 }
 
 impl SignedIn {
@@ -89,7 +94,7 @@ impl SignedIn {
         let access = text("access_token").filter(|_| page.status == 200).ok_or_else(|| {
             Failure::Run(format!("the server does not redeem a code: {}; check --web-client", page.words()))
         })?;
-        Ok(Tokens { access, refresh: text("refresh_token") })
+        Ok(Tokens { access, refresh: text("refresh_token"), lifetime: lives(&json) })
     }
 }
 

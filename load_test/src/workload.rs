@@ -1,9 +1,12 @@
 //! What is sent: the requests of a run, written beforehand as far as they are known.
 
+use std::time::Duration;
+
 use crate::{
     args::Load,
     distribution::{Distribution, Kind, turn},
     failure::Failure,
+    renewal::{Renewal, Variants},
     run::script::{CodeFlow, Login, Plain, Refresh, Script},
     sign_in::SignedIn,
     target::Target,
@@ -38,7 +41,9 @@ pub struct Op {
     /// What a right answer's body begins with.
     pub begins: &'static [u8],
     /// Whole requests, sent in turn; empty where each request depends on an answer.
-    pub variants: Vec<Vec<u8>>,
+    pub variants: Variants,
+    /// How long the tokens in them live, if there are any.
+    pub lifetime: Option<Duration>,
 }
 
 /// An answer of the server that the bare server gives as well.
@@ -69,25 +74,52 @@ pub struct Workload {
     pub scripts: Vec<Script>,
 }
 
+/// The requests of a kind, made when they are needed.
+type Make = Box<dyn Fn() -> Result<Vec<Op>, Failure> + Send>;
+
 /// User tokens need a code flow each, and are asked about in turn.
 const USER_TOKENS: usize = 32;
 /// Batches that differ in the order of their tokens.
 const BATCHES: usize = 4;
 
 impl Workload {
-    /// Makes the tokens, and asks each thing once to see that it is answered.
-    pub fn prepare(what: &What, target: &Target, load: &Load, clients: usize) -> Result<Self, Failure> {
-        match what {
+    /// Makes the tokens, and asks each thing once to see that it is answered. Tokens that expire are renewed by
+    /// what is given with it.
+    pub fn prepare(
+        what: &What,
+        target: &Target,
+        load: &Load,
+        clients: usize,
+    ) -> Result<(Self, Option<Renewal>), Failure> {
+        let (of, tokens) = (target.clone(), load.tokens);
+        let (make, turn): (Make, _) = match what {
             What::Mix(Distribution(parts)) => {
-                let ops = parts.iter().map(|(kind, _)| plain_op(*kind, target, load.tokens));
                 let weights: Vec<u32> = parts.iter().map(|(_, weight)| *weight).collect();
-                Self::plain(ops.collect::<Result<_, _>>()?, turn(&weights), target, clients)
+                let kinds: Vec<Kind> = parts.iter().map(|(kind, _)| *kind).collect();
+                let make = move || kinds.iter().map(|kind| plain_op(*kind, &of, tokens)).collect();
+                (Box::new(make), turn(&weights))
             }
             What::Batch(size) => {
-                let op = batch_op(target, *size)?;
-                let plain = Self::plain(vec![op], vec![0], target, clients)?;
-                Ok(Self { tokens_per_request: *size, ..plain })
+                let size = *size;
+                (Box::new(move || Ok(vec![batch_op(&of, size)?])), vec![0])
             }
+            flow => return Self::flow(flow, target, clients).map(|workload| (workload, None)),
+        };
+        let plain = Self::plain(make()?, turn, target, clients)?;
+        let tokens_per_request = if let What::Batch(size) = what { *size } else { 1 };
+        let lifetime = plain.ops.iter().filter_map(|op| op.lifetime).min();
+        let variants = plain.ops.iter().map(|op| op.variants.clone()).collect();
+        let renewal = lifetime.map(|lifetime| Renewal {
+            every: (lifetime / 2).max(Duration::from_secs(1)),
+            variants,
+            make: Box::new(move || Ok(make()?.into_iter().map(|op| op.variants).collect())),
+        });
+        Ok((Self { tokens_per_request, ..plain }, renewal))
+    }
+
+    fn flow(what: &What, target: &Target, clients: usize) -> Result<Self, Failure> {
+        match what {
+            What::Mix(_) | What::Batch(_) => unreachable!("these have their requests beforehand"),
             What::Refresh => Self::refresh(target, clients),
             What::Login => {
                 SignedIn::new(target)?;
@@ -111,7 +143,7 @@ impl Workload {
     fn plain(ops: Vec<Op>, turn: Vec<usize>, target: &Target, clients: usize) -> Result<Self, Failure> {
         let mut browser = Browser::open(target.address, &target.host)?;
         let canned = ops.iter().map(|op| {
-            let page = browser.exchange(&op.variants[0])?;
+            let page = browser.exchange(&op.variants.now()[0])?;
             check(op, page)
         });
         let canned = canned.collect::<Result<_, Failure>>()?;
@@ -161,51 +193,54 @@ fn plain_op(kind: Kind, target: &Target, tokens: usize) -> Result<Op, Failure> {
     let get = |path| Request { line: ("GET", path), host: &target.host, ..Request::default() };
     Ok(match kind {
         Kind::Token => {
-            let variants = vec![token_request(target)];
+            let variants = Variants::new(vec![token_request(target)]);
             Op { variants, ..op("token", ("POST", "/oauth/token")) }
         }
         Kind::Introspect => {
-            let tokens = service_tokens(target, tokens)?;
+            let (tokens, lifetime) = service_tokens(target, tokens)?;
             let variants = tokens.iter().map(|token| {
                 let body = form(&[("token", token)]);
                 let headers = [("Authorization", &*target.service)];
                 post("/oauth/introspect", target, &headers, (FORM, &body))
             });
-            let variants = variants.collect();
-            Op { variants, begins: b"{\"active\":true", ..op("introspect", ("POST", "/oauth/introspect")) }
+            let (variants, begins) = (Variants::new(variants.collect()), b"{\"active\":true");
+            Op { variants, lifetime, begins, ..op("introspect", ("POST", "/oauth/introspect")) }
         }
         Kind::Userinfo => {
             let mut signed_in = SignedIn::new(target)?;
+            let mut lifetime = None;
             let request = |_| {
-                let bearer = format!("Bearer {}", signed_in.tokens(target)?.access);
+                let tokens = signed_in.tokens(target)?;
+                lifetime = lifetime.into_iter().chain(tokens.lifetime).min();
+                let bearer = format!("Bearer {}", tokens.access);
                 let headers = [("Authorization", &*bearer)];
                 Ok(Request { headers: &headers, ..get("/oauth/userinfo") }.bytes())
             };
-            let variants = (0..tokens.clamp(1, USER_TOKENS)).map(request).collect::<Result<_, Failure>>()?;
-            Op { variants, ..op("userinfo", ("GET", "/oauth/userinfo")) }
+            let requests = (0..tokens.clamp(1, USER_TOKENS)).map(request).collect::<Result<_, Failure>>()?;
+            Op { variants: Variants::new(requests), lifetime, ..op("userinfo", ("GET", "/oauth/userinfo")) }
         }
         Kind::Discovery => {
             let path = "/.well-known/openid-configuration";
-            Op { variants: vec![get(path).bytes()], ..op("discovery", ("GET", path)) }
+            Op { variants: Variants::new(vec![get(path).bytes()]), ..op("discovery", ("GET", path)) }
         }
         Kind::Jwks => {
             let path = "/.well-known/jwks.json";
-            Op { variants: vec![get(path).bytes()], ..op("jwks", ("GET", path)) }
+            Op { variants: Variants::new(vec![get(path).bytes()]), ..op("jwks", ("GET", path)) }
         }
     })
 }
 
 fn batch_op(target: &Target, size: usize) -> Result<Op, Failure> {
-    let mut tokens = service_tokens(target, size)?;
+    let (mut tokens, lifetime) = service_tokens(target, size)?;
     let variants = (0..BATCHES).map(|_| {
         tokens.rotate_left(size / BATCHES);
         let body = serde_json::json!({ "tokens": tokens }).to_string();
         let headers = [("Authorization", &*target.service)];
         post("/oauth/introspect/batch", target, &headers, ("application/json", &body))
     });
-    let variants = variants.collect();
+    let variants = Variants::new(variants.collect());
     let begins = b"{\"results\":[{\"active\":true";
-    Ok(Op { variants, begins, ..op("batch", ("POST", "/oauth/introspect/batch")) })
+    Ok(Op { variants, lifetime, begins, ..op("batch", ("POST", "/oauth/introspect/batch")) })
 }
 
 fn post(path: &str, target: &Target, headers: &[(&str, &str)], body: (&str, &str)) -> Vec<u8> {
@@ -219,15 +254,25 @@ fn token_request(target: &Target) -> Vec<u8> {
     post("/oauth/token", target, &headers, (FORM, "grant_type=client_credentials"))
 }
 
-fn service_tokens(target: &Target, count: usize) -> Result<Vec<String>, Failure> {
+/// Tokens, and how long the first of them to expire lives.
+fn service_tokens(target: &Target, count: usize) -> Result<(Vec<String>, Option<Duration>), Failure> {
     let mut browser = Browser::open(target.address, &target.host)?;
     let request = token_request(target);
+    let mut lifetime = None;
     let token = |_| {
         let page = browser.exchange(&request)?;
-        let token = page.json()["access_token"].as_str().map(str::to_owned);
+        let json = page.json();
+        lifetime = lifetime.into_iter().chain(lives(&json)).min();
+        let token = json["access_token"].as_str().map(str::to_owned);
         token.ok_or_else(|| {
             Failure::Run(format!("the server gives no token but {}; check --client", page.words()))
         })
     };
-    (0..count.max(1)).map(token).collect()
+    let tokens = (0..count.max(1)).map(token).collect::<Result<_, Failure>>()?;
+    Ok((tokens, lifetime))
+}
+
+/// RFC 6749 §5.1 — how long the access token of an answer lives.
+pub fn lives(answer: &serde_json::Value) -> Option<Duration> {
+    answer["expires_in"].as_u64().map(Duration::from_secs)
 }

@@ -77,6 +77,17 @@ fn every_endpoint_can_be_loaded_alone() {
 }
 
 #[test]
+fn tokens_are_renewed_before_they_expire() {
+    let server = StandIn::start_with_lifetime(Duration::from_secs(4));
+    let line = ["introspect", "--duration", "6s", "--rate", "50", "--clients", "2", "--tokens", "2"];
+    let (code, text, json) = run(&server, &line, "renewed");
+    assert_eq!((code, &json["server"]["error_percent"]), (Some(0), &serde_json::json!(0.0)), "{text}");
+    // They would have expired without it.
+    let server = StandIn::start_with_lifetime(Duration::from_secs(0));
+    assert_ne!(run(&server, &line, "expired").0, Some(0));
+}
+
+#[test]
 fn flows_are_measured_in_steps_and_as_a_whole() {
     let server = StandIn::start(well);
     for (name, first, second) in [("login", "login page", "login form"), ("code-flow", "authorize", "redeem")]

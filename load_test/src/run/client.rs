@@ -3,6 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::SocketAddr,
+    sync::Arc,
     time::Instant,
 };
 
@@ -43,6 +44,8 @@ pub struct Client {
     stream: Option<TcpStream>,
     connected: bool,
     send: Send,
+    /// What it may send of those that were prepared.
+    requests: Arc<Vec<Vec<u8>>>,
     out: Vec<u8>,
     sent: usize,
 }
@@ -60,6 +63,7 @@ impl Client {
             connected: stream.is_some(),
             stream,
             send: Send::Written(0),
+            requests: Arc::default(),
             out: Vec::new(),
             sent: 0,
         }
@@ -85,6 +89,9 @@ impl Client {
         self.out.clear();
         self.reader.clear();
         self.send = self.script.next(workload, &mut self.out);
+        if let Send::Prepared(op, _) = self.send {
+            self.requests = workload.ops[op].variants.now();
+        }
         (self.sent, self.intended, self.asked, self.state) = (0, intended, now, State::Busy);
     }
 
@@ -108,7 +115,7 @@ impl Client {
     }
 
     /// The connection may take more.
-    pub fn writable(&mut self, workload: &Workload) -> Result<(), Fault> {
+    pub fn writable(&mut self) -> Result<(), Fault> {
         let Some(stream) = &self.stream else { return Ok(()) };
         if !self.connected {
             match (stream.take_error(), stream.peer_addr()) {
@@ -118,17 +125,17 @@ impl Client {
             }
             stream.set_nodelay(true).map_err(|_| Fault::Connect)?;
         }
-        self.push(workload)
+        self.push()
     }
 
     /// Sends what the connection takes.
-    pub fn push(&mut self, workload: &Workload) -> Result<(), Fault> {
+    pub fn push(&mut self) -> Result<(), Fault> {
         let Some(stream) = self.stream.as_mut().filter(|_| self.connected && self.state == State::Busy)
         else {
             return Ok(());
         };
         let bytes = match self.send {
-            Send::Prepared(op, variant) => &workload.ops[op].variants[variant],
+            Send::Prepared(_, variant) => &self.requests[variant],
             Send::Written(_) => &self.out,
         };
         while self.sent < bytes.len() {

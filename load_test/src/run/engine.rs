@@ -189,7 +189,7 @@ impl<'a> Engine<'a> {
         let client = &mut self.clients[at];
         client.prepare(self.job.workload, intended, self.now);
         let connected = client.connect(self.job.address, self.poll.registry(), Token(at));
-        if let Err(fault) = connected.and_then(|()| client.push(self.job.workload)) {
+        if let Err(fault) = connected.and_then(|()| client.push()) {
             self.lost(at, fault);
         }
     }
@@ -205,7 +205,7 @@ impl<'a> Engine<'a> {
         }
         let mut pulled = Ok(None);
         if event.is_writable() || event.is_error() {
-            pulled = client.writable(self.job.workload).map(|()| None);
+            pulled = client.writable().map(|()| None);
         }
         if pulled.is_ok() && (event.is_readable() || event.is_read_closed() || event.is_error()) {
             pulled = client.pull(event.is_read_closed());

@@ -90,7 +90,7 @@ impl Plain {
 
     fn next(&mut self, workload: &Workload) -> Send {
         let op = workload.turn[self.0 % workload.turn.len()];
-        let variant = self.0 % workload.ops[op].variants.len();
+        let variant = self.0 % workload.ops[op].variants.now().len();
         self.0 = self.0.wrapping_add(1);
         Send::Prepared(op, variant)
     }

@@ -6,7 +6,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -35,6 +35,9 @@ struct State {
     /// Challenges by code.
     codes: HashMap<String, String>,
     refresh: HashSet<String>,
+    /// How long access tokens live, and when each was made.
+    lifetime: Option<Duration>,
+    issued: HashMap<String, Instant>,
     /// The challenge of each transaction.
     transactions: HashMap<String, String>,
 }
@@ -53,9 +56,18 @@ struct Asked {
 impl StandIn {
     /// Serves until the test's process ends.
     pub fn start(when: When) -> Self {
+        Self::serve(State::default(), when)
+    }
+
+    /// The same, with access tokens that expire.
+    pub fn start_with_lifetime(lifetime: Duration) -> Self {
+        Self::serve(State { lifetime: Some(lifetime), ..State::default() }, |_, _| None)
+    }
+
+    fn serve(state: State, when: When) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(state));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let state = Arc::clone(&state);
@@ -137,6 +149,7 @@ impl State {
         let json = |body: &str| sized("200 OK", "content-type: application/json\r\n", body);
         match &*asked.line {
             "POST /oauth/token" => self.token(asked),
+            "POST /oauth/introspect" if self.has_expired(asked.param("token")) => json("{\"active\":false}"),
             "POST /oauth/introspect" => json("{\"active\":true,\"scope\":\"read\"}"),
             "POST /oauth/introspect/batch" => json("{\"results\":[{\"active\":true},{\"active\":true}]}"),
             "GET /oauth/userinfo" if asked.header("authorization").starts_with("Bearer at-") => {
@@ -181,7 +194,15 @@ impl State {
         }
         let (access, refresh) = (self.new_name("at"), self.new_name("rt"));
         self.refresh.insert(refresh.clone());
-        sized("200 OK", "", &format!(r#"{{"access_token":"{access}","refresh_token":"{refresh}"}}"#))
+        self.issued.insert(access.clone(), Instant::now());
+        let lives =
+            self.lifetime.map(|time| format!(r#","expires_in":{}"#, time.as_secs())).unwrap_or_default();
+        sized("200 OK", "", &format!(r#"{{"access_token":"{access}","refresh_token":"{refresh}"{lives}}}"#))
+    }
+
+    fn has_expired(&self, token: &str) -> bool {
+        let (issued, lifetime) = (self.issued.get(token), self.lifetime);
+        issued.zip(lifetime).is_some_and(|(issued, lifetime)| issued.elapsed() >= lifetime)
     }
 
     fn authorize(&mut self, asked: &Asked) -> String {
