@@ -153,6 +153,19 @@ async fn a_request_may_come_in_pieces() {
     }
 }
 
+/// T32: each piece is looked at with all that came before it, so that there must not be very many.
+#[tokio::test]
+async fn a_request_may_come_byte_by_byte() {
+    let app = app().await;
+    let mut wire = Wire::open(&app).await;
+    for byte in token().chars() {
+        wire.say(&byte.to_string()).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(wire.hear(false).await.status(), "200");
+    assert_eq!(wire.ask(&token()).await.status(), "200");
+}
+
 /// RFC 9112 §9.3, §9.6
 #[tokio::test]
 async fn a_connection_goes_on_until_its_client_says_so() {

@@ -26,6 +26,9 @@ const PIECE: usize = 16 * 1024;
 /// slow ones.
 const MOMENT: Duration = Duration::from_millis(250);
 
+/// A request that comes in more pieces is left to actix too: here it is looked at anew with each piece.
+const MOST_PIECES: u32 = 32;
+
 /// What is to become of a connection.
 pub(super) enum Left<T> {
     /// Nothing: it has ended.
@@ -54,7 +57,7 @@ pub(super) async fn serve<T: Wire, A: Answers>(
     around: &Around,
 ) -> Left<T> {
     let settings = &around.desk.settings;
-    let (mut received, mut fresh, mut begun) = (Bytes::new(), true, false);
+    let (mut received, mut fresh, mut pieces) = (Bytes::new(), true, 0);
     // One place among those who wait, for the whole life of the connection.
     let mut patience = Patience::new(settings.head_timeout);
     loop {
@@ -64,7 +67,7 @@ pub(super) async fn serve<T: Wire, A: Answers>(
         }
         match request::take(&mut received, peer) {
             Next::Whole(request, last) => {
-                (fresh, begun) = (false, false);
+                (fresh, pieces) = (false, 0);
                 let bodiless = *request.method() == Method::HEAD;
                 let answer = app.call(request).await.unwrap_or_else(|error| error);
                 let last = last || around.leaving.get();
@@ -83,10 +86,16 @@ pub(super) async fn serve<T: Wire, A: Answers>(
                 patience.restart(settings.keep_alive);
             }
             Next::Part => {
-                // Once for a request: whoever sends it byte by byte gets no more time for each.
-                if !begun && !received.is_empty() {
-                    begun = true;
-                    patience.restart(MOMENT);
+                let begun = !received.is_empty();
+                if begun {
+                    pieces += 1;
+                    // Once for a request: whoever sends it byte by byte gets no more time for each.
+                    if pieces == 1 {
+                        patience.restart(MOMENT);
+                    }
+                    if pieces > MOST_PIECES {
+                        return Left::Other(Replay::new(received, io));
+                    }
                 }
                 match more(&mut io, &mut received, &mut patience, || !begun && around.leaving.get()).await {
                     Ok(()) => {}
