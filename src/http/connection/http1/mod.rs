@@ -8,7 +8,7 @@ mod request;
 
 use std::{future::poll_fn, mem::MaybeUninit, net::SocketAddr, pin::Pin, task::Poll, time::Duration};
 
-use actix_http::Method;
+use actix_http::{Method, Response, body::BoxBody};
 use actix_web::web::{Buf as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncWriteExt as _, ReadBuf},
@@ -72,15 +72,7 @@ pub(super) async fn serve<T: Wire, A: Answers>(
                 let answer = app.call(request).await.unwrap_or_else(|error| error);
                 let last = last || around.leaving.get();
                 let besides = answer::Besides { bodiless, last, date: around.date() };
-                let Some((head, body)) = answer::bytes(answer, besides).await else { return Left::Nothing };
-                // A client that does not read has the time that it would have between two requests.
-                let sent = write(&mut io, &head, settings.keep_alive).await.is_some()
-                    && (body.is_empty() || write(&mut io, &body, settings.keep_alive).await.is_some());
-                if !sent {
-                    return Left::Nothing;
-                }
-                if last {
-                    let _ = timeout(FAREWELL, io.shutdown()).await;
+                if !send(&mut io, answer, besides, settings.keep_alive).await {
                     return Left::Nothing;
                 }
                 patience.restart(settings.keep_alive);
@@ -113,6 +105,24 @@ pub(super) async fn serve<T: Wire, A: Answers>(
             Next::Other => return Left::Other(Replay::new(received, io)),
         }
     }
+}
+
+/// Sends an answer; whether the connection goes on after it. A client that does not read has the time that it
+/// would have between two requests.
+async fn send<T: Wire>(
+    io: &mut T,
+    answer: Response<BoxBody>,
+    besides: answer::Besides,
+    limit: Duration,
+) -> bool {
+    let last = besides.last;
+    let Some((head, body)) = answer::bytes(answer, besides).await else { return false };
+    let sent = write(io, &head, limit).await.is_some()
+        && (body.is_empty() || write(io, &body, limit).await.is_some());
+    if sent && last {
+        let _ = timeout(FAREWELL, io.shutdown()).await;
+    }
+    sent && !last
 }
 
 /// Waits for more from the client. Memory is taken only for what has come.
