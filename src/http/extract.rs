@@ -82,9 +82,9 @@ async fn read(
     if let Some(failure) = refusal(head, media_type) {
         return Err(failure);
     }
-    let room = stated_length(head).min(limit).min(MOST_AHEAD);
     // The client's time, not ours.
     let mut taken = 0;
+    let room = || stated_length(head).min(limit).min(MOST_AHEAD);
     let collected = collect(&mut payload, (limit, room), desk.settings.body_timeout, &mut taken);
     let collected = deadline::suspended(collected).await;
     if taken > 0 {
@@ -151,7 +151,7 @@ enum Uncollected {
 /// Reads a body to its end. Whether or not it gets there, `taken` says how much was read.
 async fn collect(
     payload: &mut Payload,
-    (limit, room): (usize, usize),
+    (limit, room): (usize, impl Fn() -> usize),
     time: Duration,
     taken: &mut usize,
 ) -> Result<Bytes, Uncollected> {
@@ -167,7 +167,7 @@ async fn collect(
             whole = piece;
         } else {
             if pieces.is_empty() {
-                pieces.reserve(room);
+                pieces.reserve(room());
             }
             pieces.extend_from_slice(&std::mem::take(&mut whole));
             pieces.extend_from_slice(&piece);

@@ -4,7 +4,7 @@ use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc};
 
 use actix_http::{
     Response,
-    body::{BodySize, BoxBody, MessageBody as _},
+    body::{BoxBody, MessageBody as _},
 };
 use actix_web::web::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -14,7 +14,7 @@ use h2::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Answers, Around, FAREWELL, Wire, translate};
+use super::{Answers, Around, FAREWELL, Wire, stated_size, translate};
 
 /// The largest head that is read at all; RFC 9113 §6.5.2 counts 32 bytes for each field besides. Within
 /// it our own limit answers, beyond it HTTP/2 itself does, both with 431.
@@ -111,8 +111,7 @@ async fn send(
     date: &str,
 ) -> Option<()> {
     let (response, body) = response.into_parts();
-    let unsized_status = matches!(response.status().as_u16(), 204 | 304);
-    let size = if unsized_status { BodySize::None } else { body.size() };
+    let size = stated_size(response.status(), &body);
     let head = translate::answer(response.head(), size, date)?;
     let ends = bodiless || size.is_eof();
     let mut stream = respond.send_response(head, ends).ok()?;

@@ -4,6 +4,7 @@
 //! limits for HTTP/2 (docs/decisions/0016); so HTTP/2 is a loop of our own, and so is what is plain of
 //! HTTP/1.1 (docs/decisions/0021). The rest of HTTP/1.1 is actix's.
 
+mod date;
 mod http1;
 mod http2;
 mod replay;
@@ -19,8 +20,8 @@ use std::{
 };
 
 use actix_http::{
-    HttpService, Protocol, Request, Response,
-    body::BoxBody,
+    HttpService, Protocol, Request, Response, StatusCode,
+    body::{BodySize, BoxBody, MessageBody as _},
     error::{DispatchError, ParseError},
 };
 use actix_server::{GracefulShutdownSignal, Server};
@@ -34,10 +35,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use self::{
-    http1::{Left, answer::Date},
-    replay::Replay,
-};
+use self::{date::Date, http1::Left, replay::Replay};
 use super::{
     Settings, Shared,
     front::{Application, Desk, Front},
@@ -133,6 +131,11 @@ impl Around {
         self.date.set(date);
         date
     }
+}
+
+/// How long an answer says that its body is. RFC 9110 §8.6, §15.4.5: these two have none, and say nothing.
+fn stated_size(status: StatusCode, body: &BoxBody) -> BodySize {
+    if matches!(status.as_u16(), 204 | 304) { BodySize::None } else { body.size() }
 }
 
 /// The connections of one worker.

@@ -1,44 +1,18 @@
 //! RFC 9112 §4–§6 — answers as they are sent: of a stated length, in one piece.
 
-use std::time::Duration;
-
 use actix_http::{
     Response,
     body::{BodySize, BoxBody, MessageBody},
 };
 use actix_web::{
-    http::header::{CONNECTION, CONTENT_LENGTH, DATE, HttpDate, TRANSFER_ENCODING},
+    http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING},
     web::{Bytes, BytesMut},
 };
 
+use crate::http::connection::{date::Date, stated_size};
+
 /// Bodies up to this size are sent in one piece with their head.
 const SMALL: usize = 16 * 1024;
-
-/// RFC 9110 §5.6.7: a time as a header field has it.
-type DateText = [u8; 29];
-
-/// The time as it was last written down. Most answers are of the same second as the one before.
-#[derive(Clone, Copy, Default)]
-pub(in crate::http::connection) struct Date {
-    second: Option<u64>,
-    text: DateText,
-}
-
-impl Date {
-    /// This second since 1970.
-    pub(in crate::http::connection) fn at(self, second: u64) -> Self {
-        if self.second == Some(second) {
-            return self;
-        }
-        let text = HttpDate::from(std::time::UNIX_EPOCH + Duration::from_secs(second)).to_string();
-        let text = text.as_bytes().try_into().expect("all dates of four-digit years are of this length");
-        Self { second: Some(second), text }
-    }
-
-    pub(in crate::http::connection) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.text).expect("it was made of a text")
-    }
-}
 
 /// What is said besides of the answer itself.
 pub(super) struct Besides {
@@ -52,11 +26,9 @@ pub(super) struct Besides {
 /// The bytes of an answer: all of them, or its head and a large body.
 pub(super) async fn bytes(answer: Response<BoxBody>, besides: Besides) -> Option<(Vec<u8>, Bytes)> {
     let (head, body) = answer.into_parts();
-    // RFC 9110 §8.6, §15.4.5: neither has a body or says how long one would be.
-    let unsized_status = matches!(head.status().as_u16(), 204 | 304);
-    let declared = if unsized_status { BodySize::None } else { body.size() };
-    let body = if unsized_status || besides.bodiless { Bytes::new() } else { whole(body).await? };
-    let length = match declared {
+    let stated = stated_size(head.status(), &body);
+    let body = if stated == BodySize::None || besides.bodiless { Bytes::new() } else { whole(body).await? };
+    let length = match stated {
         BodySize::None => None,
         BodySize::Sized(size) => Some(size),
         BodySize::Stream => (!besides.bodiless).then_some(body.len() as u64),
@@ -91,7 +63,7 @@ fn write_head(out: &mut Vec<u8>, head: &Response<()>, length: Option<u64>, besid
     if besides.last {
         field(out, b"connection", b"close");
     }
-    field(out, b"date", &besides.date.text);
+    field(out, b"date", besides.date.as_str().as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -161,12 +133,5 @@ mod tests {
         let streamed = HttpResponse::Ok().streaming(futures_util::stream::iter(pieces));
         let sent = sent(streamed, (false, false)).await;
         assert!(sent.contains("content-length: 5\r\n") && sent.ends_with("\r\n\r\nhello"), "{sent}");
-    }
-
-    #[test]
-    fn the_time_is_written_as_headers_have_it() {
-        let date = Date::default().at(784_111_777);
-        assert_eq!(date.as_str(), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(date.at(1).as_str(), DATE_TEXT);
     }
 }

@@ -3,7 +3,7 @@
 //! is out of the ordinary, or slow to come, goes to actix with all that was received, and its connection
 //! stays there (docs/decisions/0021).
 
-pub(super) mod answer;
+mod answer;
 mod request;
 
 use std::{future::poll_fn, mem::MaybeUninit, net::SocketAddr, pin::Pin, task::Poll, time::Duration};
