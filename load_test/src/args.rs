@@ -136,7 +136,7 @@ pub struct Load {
     /// How long a client waits for an answer
     #[arg(long, default_value = "10s", value_parser = span::parse)]
     pub timeout: Duration,
-    /// Different access tokens to ask about; they are made before the load
+    /// Different access tokens to ask about; they are made before the load, and anew before they expire
     #[arg(long, default_value_t = 256)]
     pub tokens: usize,
     /// Alternate with a bare server of the same payloads, and tell the ratios

@@ -31,6 +31,17 @@ impl Step {
     }
 }
 
+/// Decisions 3 and 22: what C is compiled with, wherever this is built.
+#[test]
+fn the_image_and_every_build_here_have_the_options_of_the_decisions() {
+    assert_eq!(option_env!("AWS_LC_SYS_NO_JITTER_ENTROPY"), Some("1"));
+    // Not what it came to: whoever sets flags of their own has theirs.
+    assert!(text(".cargo/config.toml").contains("CFLAGS = \"-DMI_DEFAULT_ARENA_EAGER_COMMIT=0\""));
+    let stages = steps(&text(FILE));
+    let build = stages.iter().position(|step| step.rest.contains("cargo build")).expect("it builds");
+    assert!(stages[..build].iter().any(|step| step.verb == "COPY" && step.rest == ".cargo .cargo"));
+}
+
 #[test]
 fn the_image_keeps_its_rules() {
     assert_none(stage_faults(&steps(&text(FILE))));

@@ -158,3 +158,20 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "memory")?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Migrations do not wait for the disk; whoever commits does.
+    #[test]
+    fn commits_wait_for_the_disk_and_what_may_be_undone_stays_in_memory() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for made in ["new", "known"] {
+            let opened = writing(&folder.path().join("chancery.db"), &Options::default()).expect(made);
+            let set = |name| opened.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect(name);
+            // https://www.sqlite.org/pragma.html: FULL, MEMORY
+            assert_eq!((set("synchronous"), set("temp_store")), (2, 2), "{made}");
+        }
+    }
+}
