@@ -31,10 +31,12 @@ impl Step {
     }
 }
 
-/// Decisions 3 and 22: what C is compiled with, wherever this is built.
+/// Decisions 3, 22 and 23: what C is compiled with, wherever this is built.
 #[test]
 fn the_image_and_every_build_here_have_the_options_of_the_decisions() {
     assert_eq!(option_env!("AWS_LC_SYS_NO_JITTER_ENTROPY"), Some("1"));
+    let sqlite = option_env!("LIBSQLITE3_FLAGS").unwrap_or_default();
+    assert_eq!(sqlite, "-DHAVE_FDATASYNC=1 -DSQLITE_DEFAULT_MEMSTATUS=0");
     // Not what it came to: whoever sets flags of their own has theirs.
     assert!(text(".cargo/config.toml").contains("CFLAGS = \"-DMI_DEFAULT_ARENA_EAGER_COMMIT=0\""));
     let stages = steps(&text(FILE));

@@ -6,6 +6,7 @@
 
 mod apply;
 mod backup;
+mod checkpoints;
 mod clients;
 mod columns;
 mod feed;
@@ -39,13 +40,13 @@ pub use migrate::{migrate_plan, migrate_status, migrate_up};
 pub use open::{OpenError, Options};
 pub use upkeep::row_classes;
 
-use self::{readers::Readers, statements::Statements, writer::Writer};
+use self::{checkpoints::Checkpoints, readers::Readers, statements::Statements, writer::Writer};
 use super::{Batches, Commit, CommitError, Commits, Committed, StoreError};
 
 /// A store in one file.
 pub struct Sqlite {
     path: PathBuf,
-    readers: Readers,
+    readers: Arc<Readers>,
     writer: Writer,
     executed: Arc<AtomicU64>,
     /// When `PRAGMA optimize` last ran, as the sweeper counts time.
@@ -57,9 +58,12 @@ impl Sqlite {
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         let connection = open::writing(path, &options)?;
         let executed = Arc::new(AtomicU64::new(0));
-        let writer = Writer::start(connection, &options, Arc::clone(&executed))
-            .map_err(|source| OpenError::io("start the writer of", path, source))?;
-        let readers = Readers::new(path, options.readers, options.busy_timeout);
+        let no_thread = |source| OpenError::io("start the writer of", path, source);
+        let readers = Arc::new(Readers::new(path, options.readers, options.busy_timeout));
+        let opening = Arc::clone(&readers);
+        let checkpoints = Checkpoints::start(move || opening.open()).map_err(no_thread)?;
+        let writer =
+            Writer::start(connection, checkpoints, &options, Arc::clone(&executed)).map_err(no_thread)?;
         Ok(Self { path: path.to_owned(), readers, writer, executed, optimized_at: AtomicU64::new(0) })
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{migrate, place, statements::CACHED};
+use super::{checkpoints, migrate, place, statements::CACHED};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -156,6 +156,8 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     // What a statement or savepoint may have to undo is kept in memory, not in a file.
     connection.pragma_update(None, "temp_store", "memory")?;
+    // The log is carried over by a thread of its own.
+    connection.pragma_update(None, "wal_autocheckpoint", checkpoints::TOO_LONG)?;
     Ok(())
 }
 
@@ -165,13 +167,17 @@ mod tests {
 
     /// Migrations do not wait for the disk; whoever commits does.
     #[test]
-    fn commits_wait_for_the_disk_and_what_may_be_undone_stays_in_memory() {
+    fn commits_wait_for_the_disk_and_neither_for_the_log_nor_for_what_may_be_undone() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for made in ["new", "known"] {
             let opened = writing(&folder.path().join("chancery.db"), &Options::default()).expect(made);
             let set = |name| opened.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect(name);
             // https://www.sqlite.org/pragma.html: FULL, MEMORY
             assert_eq!((set("synchronous"), set("temp_store")), (2, 2), "{made}");
+            assert_eq!(set("wal_autocheckpoint"), checkpoints::TOO_LONG, "{made}");
+            let built =
+                "SELECT count(*) FROM pragma_compile_options WHERE compile_options = 'DEFAULT_MEMSTATUS=0'";
+            assert_eq!(opened.query_row(built, [], |row| row.get(0)), Ok(1));
         }
     }
 }

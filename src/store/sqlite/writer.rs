@@ -15,7 +15,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{apply, open::Options, statements::Statements};
+use super::{apply, checkpoints::Checkpoints, open::Options, statements::Statements};
 use crate::store::{Commit, CommitError, Committed, StoreError, StoreErrorKind};
 
 /// Commits in one transaction at most.
@@ -48,8 +48,10 @@ pub(super) struct Writer {
 type OnBatch = OnceLock<Box<dyn Fn(usize) + Send + Sync>>;
 
 impl Writer {
+    /// `checkpoints` ends with the thread, before the connection does.
     pub(super) fn start(
         connection: Connection,
+        checkpoints: Checkpoints,
         options: &Options,
         executed: Arc<AtomicU64>,
     ) -> std::io::Result<Self> {
@@ -58,7 +60,8 @@ impl Writer {
         let on_batch = Arc::new(OnBatch::new());
         let told = Arc::clone(&on_batch);
         let thread = std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
-            let work = || serve(&receiver, Statements::new(&connection, &executed), patience, &told);
+            let db = Statements::new(&connection, &executed);
+            let work = || serve(&receiver, db, patience, (&told, &checkpoints));
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 // Nobody knows what state the thread was in, and without it nothing can be revoked.
                 // The panic hook has said what happened.
@@ -127,7 +130,12 @@ fn closed() -> StoreError {
 }
 
 /// `patience`: how long one waits for a lock that somebody else holds.
-fn serve(queue: &Receiver<Job>, db: Statements<'_>, patience: Duration, on_batch: &OnBatch) {
+fn serve(
+    queue: &Receiver<Job>,
+    db: Statements<'_>,
+    patience: Duration,
+    (on_batch, checkpoints): (&OnBatch, &Checkpoints),
+) {
     while let Ok(first) = queue.recv() {
         let mut batch = Vec::new();
         let mut works = Vec::new();
@@ -146,6 +154,7 @@ fn serve(queue: &Receiver<Job>, db: Statements<'_>, patience: Duration, on_batch
             let _ = db.wait_for_locks(patience);
         }
         works.into_iter().for_each(|work| work(db));
+        checkpoints.after_writing(db);
     }
 }
 
@@ -321,8 +330,9 @@ mod tests {
         let path = folder.path().join("chancery.db");
         let connection = open::writing(&path, &open::Options::default()).expect("the store opens");
         connection.query_row("PRAGMA max_page_count = 60", [], |_| Ok(())).expect("a limit");
-        let writer =
-            Arc::new(Writer::start(connection, &open::Options::default(), Arc::default()).expect("a thread"));
+        let checkpoints = Checkpoints::start(|| panic!("so few rows need none")).expect("a thread");
+        let writer = Writer::start(connection, checkpoints, &open::Options::default(), Arc::default());
+        let writer = Arc::new(writer.expect("a thread"));
 
         // While somebody else holds the lock, the commits gather in one batch.
         let other = Connection::open(&path).expect("another process");
