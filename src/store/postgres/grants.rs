@@ -34,14 +34,13 @@ macro_rules! family_columns {
 
 statements! {
     CODE = concat!("SELECT ", code_columns!(), " FROM codes WHERE digest = $1");
-    /// A successor that is gone counts as spent: nobody may be given it again.
-    REFRESH_TOKEN = "SELECT this.id, digest, family, client, created_at, expires_at, spent_by, this.spent_at,
-                            successor, retry_request, answer,
-                            successor IS NOT NULL AND NOT EXISTS (
-                                SELECT 1 FROM refresh_tokens AS next
-                                WHERE next.id = this.successor AND next.spent_by IS NULL)
-                     FROM refresh_tokens AS this LEFT JOIN retry_answers AS kept ON kept.id = this.id
-                     WHERE digest = $1";
+    REFRESH_TOKEN = "SELECT id, digest, family, client, created_at, expires_at, spent_by, spent_at, successor,
+                            retry_request
+                     FROM refresh_tokens WHERE digest = $1";
+    /// What is asked about a token that is spent, and few are: its answer, and whether its successor is
+    /// spent too. One that is gone counts as spent: nobody may be given it again.
+    SPENT_REFRESH_TOKEN = "SELECT (SELECT answer FROM retry_answers WHERE id = $1),
+                                  NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE id = $2 AND spent_by IS NULL)";
     FAMILY = concat!("SELECT ", family_columns!(), " FROM families WHERE id = $1");
     SPEND_CODE = "UPDATE codes SET spent_by = $2 WHERE id = $1 AND spent_by IS NULL";
     CODE_EXISTS = "SELECT 1 FROM codes WHERE id = $1";
@@ -102,7 +101,15 @@ impl Grants for Postgres {
     }
 
     async fn refresh_token(&self, digest: &Digest) -> Result<Option<RefreshToken>, StoreError> {
-        Ok(self.reads().one(REFRESH_TOKEN, &[(digest, Type::BYTEA)], refresh_token).await?)
+        let token = self.reads().one(REFRESH_TOKEN, &[(digest, Type::BYTEA)], refresh_token).await?;
+        let Some(mut token) = token else { return Ok(None) };
+        if let Some(successor) = token.successor {
+            let asked: &[Param<'_>] = &[(&token.id, Type::UUID), (&successor, Type::UUID)];
+            let kept = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+            let kept = self.reads().one(SPENT_REFRESH_TOKEN, asked, kept).await?;
+            (token.retry_answer, token.successor_spent) = kept.unwrap_or((None, true));
+        }
+        Ok(Some(token))
     }
 
     async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {
@@ -125,6 +132,7 @@ fn code(row: &Row) -> Result<Code, Error> {
     })
 }
 
+/// A token without what is asked about spent ones only.
 fn refresh_token(row: &Row) -> Result<RefreshToken, Error> {
     Ok(RefreshToken {
         id: row.try_get(0)?,
@@ -137,8 +145,8 @@ fn refresh_token(row: &Row) -> Result<RefreshToken, Error> {
         spent_at: row.try_get(7)?,
         successor: row.try_get(8)?,
         retry_request: row.try_get(9)?,
-        retry_answer: row.try_get(10)?,
-        successor_spent: row.try_get(11)?,
+        retry_answer: None,
+        successor_spent: false,
     })
 }
 
