@@ -39,11 +39,6 @@ pub const SCOPE_CLAIMS: &[(&str, &[&str])] = &[
     ("offline_access", &[]),
 ];
 
-/// Whether a claim is one of the standard claims a client may ask for by name (§5.5).
-pub fn is_standard_claim(name: &str) -> bool {
-    SCOPE_CLAIMS.iter().any(|(_, claims)| claims.contains(&name))
-}
-
 /// Whether the token opens userinfo (DESIGN §9: `openid`, and the issuer in `aud`).
 pub fn permitted(token: &AccessClaims, issuer: &str) -> Result<(), OauthError> {
     if !token.audience.iter().any(|audience| audience == issuer) {
@@ -63,8 +58,7 @@ pub fn permitted(token: &AccessClaims, issuer: &str) -> Result<(), OauthError> {
 
 /// The claims that scopes and the `claims` parameter make visible, for an ID token.
 pub fn claims(user: &User, scopes: &Scopes, asked: &[String]) -> Map<String, Value> {
-    let shown =
-        visible(scopes, asked).filter_map(|name| Some((name.to_owned(), value_of(user, name)?.into_owned())));
+    let shown = shown(user, scopes, asked).map(|(name, value)| (name.to_owned(), value.into_owned()));
     std::iter::once(("sub".to_owned(), Value::String(user.id.to_string()))).chain(shown).collect()
 }
 
@@ -73,35 +67,42 @@ pub fn answer(user: &User, scopes: &Scopes, asked: &[String]) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     let mut object = Object::begin(&mut out);
     object.plain(name!("sub"), user.id.0.encode(&mut [0; 36]));
-    for name in visible(scopes, asked) {
-        if let Some(value) = value_of(user, name) {
-            object.value(name, &value);
-        }
-    }
+    shown(user, scopes, asked).for_each(|(name, value)| object.value(name, &value));
     object.end();
     out
 }
 
-/// The names of the claims that may be shown, each once.
-fn visible<'a>(scopes: &'a Scopes, asked: &'a [String]) -> impl Iterator<Item = &'a str> {
-    let by_scope =
-        || SCOPE_CLAIMS.iter().filter(|(scope, _)| scopes.contains(scope)).flat_map(|(_, claims)| *claims);
-    let by_name = asked.iter().enumerate().filter(move |(at, name)| {
-        let before = asked[..*at].contains(name) || by_scope().any(|shown| shown == name);
-        is_standard_claim(name) && !before
-    });
-    by_scope().copied().chain(by_name.map(|(_, name)| name.as_str()))
+/// The claims that are there and may be shown. §5.3.2: those that are not known are left out, never null.
+fn shown<'a>(
+    user: &'a User,
+    scopes: &'a Scopes,
+    asked: &'a [String],
+) -> impl Iterator<Item = (&'a str, Cow<'a, Value>)> {
+    let may_be_shown = move |name| {
+        let scope = scope_of(name);
+        scope.is_some_and(|scope| scopes.contains(scope) || asked.iter().any(|asked| asked == name))
+    };
+    let said = user.claims.iter().filter(|(_, value)| !value.is_null());
+    let said = said.map(|(name, value)| (name.as_str(), Some(value)));
+    let unsaid = OF_ACCOUNT.into_iter().filter(|name| !user.claims.contains_key(*name));
+    let all = said.chain(unsaid.map(|name| (name, None))).filter(move |(name, _)| may_be_shown(name));
+    all.map(|(name, said)| (name, said.map_or_else(|| Cow::Owned(of_account(user, name)), Cow::Borrowed)))
 }
 
-/// §5.3.2: claims that are not known are left out, never null.
-fn value_of<'u>(user: &'u User, name: &str) -> Option<Cow<'u, Value>> {
-    match (user.claims.get(name), name) {
-        (Some(Value::Null), _) => None,
-        (Some(value), _) => Some(Cow::Borrowed(value)),
-        (None, "preferred_username") => Some(Cow::Owned(Value::String(user.username.clone()))),
-        (None, "updated_at") => Some(Cow::Owned(Value::from(user.updated_at.0))),
-        (None, _) => None,
+/// The claims that the account answers for, unless the person's own say otherwise.
+const OF_ACCOUNT: [&str; 2] = ["preferred_username", "updated_at"];
+
+fn of_account(user: &User, name: &str) -> Value {
+    match name {
+        "updated_at" => Value::from(user.updated_at.0),
+        _ => Value::from(&*user.username),
     }
+}
+
+/// The scope that makes a claim visible; `None` if it is no standard claim, which are all that a client may
+/// ask for by name (§5.5).
+fn scope_of(claim: &str) -> Option<&'static str> {
+    SCOPE_CLAIMS.iter().find(|(_, claims)| claims.contains(&claim)).map(|(scope, _)| *scope)
 }
 
 #[cfg(test)]
@@ -125,6 +126,18 @@ mod tests {
         assert_eq!(names("openid email phone", &[]), ["email", "sub"]);
         assert_eq!(names("openid", &["name", "password", "epoch"]), ["name", "sub"]);
         assert_eq!(names("openid profile", &[]), ["name", "preferred_username", "sub", "updated_at"]);
+        assert_eq!(names("openid", &["updated_at"]), ["sub", "updated_at"]);
+    }
+
+    #[test]
+    fn what_the_account_says_is_shown_unless_the_claims_say_otherwise() {
+        let said = |claims: Value| {
+            let user = User { claims: claims.as_object().cloned().unwrap(), ..testing::user() };
+            super::claims(&user, &Scopes::parse("profile").unwrap(), &[]).remove("preferred_username")
+        };
+        assert_eq!(said(serde_json::json!({})), Some(testing::user().username.into()));
+        assert_eq!(said(serde_json::json!({"preferred_username": "al"})), Some("al".into()));
+        assert_eq!(said(serde_json::json!({"preferred_username": null})), None);
     }
 
     #[test]

@@ -35,22 +35,23 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 /// Describes up to 1,000 tokens, in order.
 pub(in crate::http) async fn batch(mut call: Call) -> Result<HttpResponse, Failure> {
     let body = call.json().await?;
-    let batch: Result<Batch, _> = serde_json::from_slice(&body.0);
+    // Looked through for its encoding as a whole, not token by token.
+    let batch: Option<Batch> =
+        std::str::from_utf8(&body.0).ok().and_then(|text| serde_json::from_str(text).ok());
     let tokens: Vec<&str> = match &batch {
-        Ok(batch) => batch.tokens.iter().map(|token| &*token.0).collect(),
+        Some(batch) => batch.tokens.iter().map(|token| &*token.0).collect(),
         // Who asks is checked even when the question is malformed.
-        Err(_) => Vec::new(),
+        None => Vec::new(),
     };
-    let text = |of: for<'b> fn(&'b Batch) -> Option<&'b Text<'b>>| {
-        batch.as_ref().ok().and_then(of).map(|text| &*text.0)
-    };
+    let text =
+        |of: for<'b> fn(&'b Batch) -> Option<&'b Text<'b>>| batch.as_ref().and_then(of).map(|text| &*text.0);
     let credentials = Params::of([
         ("client_id", text(|batch| batch.client_id.as_ref())),
         ("client_secret", text(|batch| batch.client_secret.as_ref())),
     ]);
     let answer =
         call.shared().provider.introspect_batch(call.authorization()?, &credentials, &tokens).await?;
-    if batch.is_err() {
+    if batch.is_none() {
         let text = "The body must be JSON of the form {'tokens': ['TOKEN', ...]}.";
         return Err(OauthError::invalid_request(text).into());
     }
