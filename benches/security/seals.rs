@@ -21,6 +21,7 @@ const SALTS: usize = 4096;
 /// Seals and opens in every way.
 pub fn measure(criterion: &mut Criterion) {
     one(criterion);
+    ciphers(criterion);
     batches(criterion);
     schedules(criterion);
 }
@@ -42,6 +43,32 @@ fn one(criterion: &mut Criterion) {
             Way::new("seal bytes", || sealer.seal(Purpose::Column, b"place", black_box(&CLAIMS))),
         ],
     );
+}
+
+/// AES-256-GCM alone, with key schedules that are kept: the library that seals ours, and the one that signs.
+fn ciphers(criterion: &mut Criterion) {
+    use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInOut};
+    use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    let (place, nonce) = ([3; 22], [4; 12]);
+    let ours = Aes256Gcm::new(&[5; 32].into());
+    let theirs = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[5; 32]).expect("32 bytes"));
+    let mut sealed = CLAIMS.to_vec();
+    let tag = theirs.seal_in_place_separate_tag(Nonce::from(&nonce), Aad::from(place), &mut sealed);
+    sealed.extend_from_slice(tag.expect("it seals").as_ref());
+    let mut buffer = sealed.clone();
+    let mut other = sealed.clone();
+    let open_ours = || {
+        buffer.copy_from_slice(black_box(&sealed));
+        let (text, tag) = buffer.split_last_chunk_mut::<16>().expect("a tag");
+        ours.decrypt_inout_detached(&nonce.into(), &place, text.into(), &(*tag).into()).expect("our own");
+        buffer[0]
+    };
+    let open_theirs = || {
+        other.copy_from_slice(black_box(&sealed));
+        theirs.open_in_place(Nonce::from(&nonce), Aad::from(place), &mut other).expect("our own")[0]
+    };
+    let ways = vec![Way::new("open by aes-gcm", open_ours), Way::new("open by aws-lc", open_theirs)];
+    compare(criterion, "one cipher", 1, ways);
 }
 
 /// Per token: what a batch gains over one at a time is warm caches, nothing else.
