@@ -3,8 +3,8 @@
 //! Left to itself SQLite does this inside the commit with which the log gets a thousand pages, and that
 //! commit, and all that wait behind it, wait for a thousand more pages and two more flushes. Here the log
 //! is carried over while the writer goes on. It can only begin anew when nothing of it is left to be
-//! carried over, which never happens while somebody writes: so when it has become long, the writer does
-//! the little that is left itself, between two batches (docs/decisions/0023-log.md).
+//! carried over, which hardly happens while somebody writes: so when it has become long, the writer does
+//! what is left itself, between two batches (docs/decisions/0023-log.md).
 
 use std::{
     cell::Cell,
@@ -16,7 +16,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::statements::Statements;
 use crate::store::StoreError;
@@ -32,16 +32,38 @@ const LONG: i64 = 3000;
 /// Pages at which SQLite does it inside a commit after all, should the thread have failed.
 pub(super) const TOO_LONG: i64 = 3 * LONG;
 
-/// Carries over what is in the log and not needed by a reader; waits for nobody. Tells whether somebody
-/// else is at it, the log's pages and how many of them are carried over.
+/// Carries over what is in the log and not needed by a reader; waits for nobody.
 const CARRY_OVER: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
+/// What came of it; `None` if somebody else was at it, and nothing was done.
+#[derive(Debug, PartialEq, Eq)]
+struct Turn {
+    /// The log's pages.
+    pages: i64,
+    /// Those that are carried over, now or before.
+    carried: i64,
+}
+
+impl Turn {
+    /// <https://www.sqlite.org/pragma.html#pragma_wal_checkpoint>
+    fn read(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let (busy, pages, carried) = (row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?);
+        Ok((busy == 0).then_some(Self { pages, carried }))
+    }
+
+    fn is_complete(&self) -> bool {
+        self.carried == self.pages
+    }
+}
 
 /// The thread's handle, held by the writer. Dropping it ends the thread.
 pub(super) struct Checkpoints {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    /// The log is long, and hardly anything of it is left.
+    /// The thread has just found the log long.
     finish: Arc<AtomicBool>,
+    /// The writer has tried to finish it, and was not able to.
+    unfinished: Cell<bool>,
     /// Rows that were changed when the log was last carried over.
     carried: Cell<u64>,
 }
@@ -57,18 +79,26 @@ impl Checkpoints {
         let told = Arc::clone(&finish);
         let work = move || serve(&woken, open, &told);
         let thread = std::thread::Builder::new().name("sqlite-log".to_owned()).spawn(work)?;
-        Ok(Self { wake: Some(wake), thread: Some(thread), finish, carried: Cell::new(0) })
+        Ok(Self {
+            wake: Some(wake),
+            thread: Some(thread),
+            finish,
+            unfinished: Cell::default(),
+            carried: Cell::default(),
+        })
     }
 
     /// To be called by the writer between two transactions.
     pub(super) fn after_writing(&self, db: Statements<'_>) {
-        if self.finish.load(Ordering::Relaxed) {
-            // Not done while the thread is at it, or somebody still reads what was there before; then after
-            // the next batch.
-            let done = db.one(CARRY_OVER, [], |row| Ok(row.get::<_, i64>(1)? == row.get::<_, i64>(2)?));
-            self.finish.store(matches!(done, Ok(Some(false))), Ordering::Relaxed);
-        } else if db.changed_rows() - self.carried.get() >= ROWS {
-            self.carried.set(db.changed_rows());
+        let changed = db.changed_rows();
+        let due = changed - self.carried.get() >= ROWS;
+        if self.finish.swap(false, Ordering::Relaxed) || due && self.unfinished.get() {
+            self.carried.set(changed);
+            // Not while the thread is at it, or somebody still reads what was there before.
+            let turn = db.one(CARRY_OVER, [], Turn::read).ok().flatten().flatten();
+            self.unfinished.set(!turn.is_some_and(|turn| turn.is_complete()));
+        } else if due {
+            self.carried.set(changed);
             // A thread that is behind has all of it before it; one that has failed is left alone.
             let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
         }
@@ -85,39 +115,49 @@ impl Drop for Checkpoints {
 
 fn serve(woken: &Receiver<()>, open: impl Fn() -> Result<Connection, StoreError>, finish: &AtomicBool) {
     let mut connection = None;
+    let mut failed = false;
     while let Ok(()) = woken.recv() {
-        match carry_over(&mut connection, &open) {
-            Ok(pages) => finish.store(pages >= LONG, Ordering::Relaxed),
+        let turn = carry_over(&mut connection, &open);
+        match &turn {
+            Ok(Some(turn)) if turn.pages >= LONG => finish.store(true, Ordering::Relaxed),
+            Ok(_) => {}
             Err(error) => {
-                tracing::warn!(%error, "the log of the store was not carried over into its file; it is tried again");
+                // Once, not many times a second.
+                if !failed {
+                    tracing::warn!(%error, "the store's log cannot be carried over into its file; it is tried again");
+                }
                 connection = None;
             }
         }
+        failed = turn.is_err();
     }
 }
 
-/// Carries the log over; how many pages it has.
 fn carry_over(
     connection: &mut Option<Connection>,
     open: impl Fn() -> Result<Connection, StoreError>,
-) -> Result<i64, StoreError> {
+) -> Result<Option<Turn>, StoreError> {
     let connection = match connection {
         Some(connection) => connection,
         none => none.insert(open()?),
     };
-    Ok(connection.query_row(CARRY_OVER, [], |row| row.get(1))?)
+    Ok(connection.query_row(CARRY_OVER, [], Turn::read)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, sync::atomic::AtomicU64};
+    use std::{path::Path, sync::atomic::AtomicU64, time::Duration};
 
     use super::*;
-    use crate::store::{StoreErrorKind, sqlite::open};
+    use crate::store::{
+        StoreErrorKind,
+        sqlite::{open, readers::Readers},
+    };
 
     /// A handle without a thread.
     fn without_a_thread(finish: &Arc<AtomicBool>) -> Checkpoints {
-        Checkpoints { wake: None, thread: None, finish: Arc::clone(finish), carried: Cell::new(0) }
+        let (unfinished, carried) = (Cell::default(), Cell::default());
+        Checkpoints { wake: None, thread: None, finish: Arc::clone(finish), unfinished, carried }
     }
 
     struct Store {
@@ -149,7 +189,7 @@ mod tests {
 
         /// The log's pages, and how many of them are carried over.
         fn log(&self) -> (i64, i64) {
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(2)?));
+            let read = |row: &Row<'_>| Ok((row.get(1)?, row.get(2)?));
             self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], read).expect("its state")
         }
 
@@ -163,7 +203,7 @@ mod tests {
     }
 
     fn reading(path: &Path) -> Result<Connection, StoreError> {
-        Ok(Connection::open(path)?)
+        Readers::new(path, 1, Duration::ZERO).open()
     }
 
     #[test]
@@ -196,12 +236,16 @@ mod tests {
         while store.log().0 < LONG {
             store.write(1000);
         }
-        store.woken(&finish);
-        // What was written meanwhile is left to the writer.
+        // While the thread is at it, something is written: what it can carry over is all but that.
+        let before = reading(&store.path).expect("a reader");
+        before.execute_batch("BEGIN; SELECT count(*) FROM resources").expect("a snapshot");
         store.write(1);
-        checkpoints.after_writing(store.db());
+        store.woken(&finish);
+        before.execute_batch("COMMIT").expect("it has read enough");
+        store.write(1);
         let (pages, carried) = store.log();
-        assert_eq!(pages, carried);
+        assert!(pages > LONG && carried < pages, "it goes on: {carried} of {pages}");
+        checkpoints.after_writing(store.db());
         store.write(1);
         let (pages, _) = store.log();
         assert!(pages < LONG / 10, "{pages}");
@@ -213,15 +257,24 @@ mod tests {
         let checkpoints = without_a_thread(&finish);
         let reader = reading(&store.path).expect("a reader");
         reader.execute_batch("BEGIN; SELECT count(*) FROM resources").expect("a snapshot");
-        store.write(1);
         for left in [true, true, false] {
             if !left {
                 reader.execute_batch("COMMIT").expect("it has read enough");
             }
+            store.write(ROWS);
             checkpoints.after_writing(store.db());
             let (pages, carried) = store.log();
-            assert_eq!((finish.load(Ordering::Relaxed), carried < pages), (left, left));
+            assert_eq!((checkpoints.unfinished.get(), carried < pages), (left, left));
         }
+    }
+
+    #[test]
+    fn a_turn_that_somebody_else_has_is_not_taken_for_a_complete_one() {
+        let store = Store::new();
+        let turn = |row| store.connection.query_row(&format!("SELECT {row}"), [], Turn::read).expect("a row");
+        assert_eq!(turn("1, -1, -1"), None);
+        let complete = |row| turn(row).map(|turn| turn.is_complete());
+        assert_eq!((complete("0, 7, 7"), complete("0, 7, 6")), (Some(true), Some(false)));
     }
 
     #[test]

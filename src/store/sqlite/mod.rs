@@ -58,12 +58,12 @@ impl Sqlite {
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         let connection = open::writing(path, &options)?;
         let executed = Arc::new(AtomicU64::new(0));
-        let no_thread = |source| OpenError::io("start the writer of", path, source);
         let readers = Arc::new(Readers::new(path, options.readers, options.busy_timeout));
         let opening = Arc::clone(&readers);
-        let checkpoints = Checkpoints::start(move || opening.open()).map_err(no_thread)?;
-        let writer =
-            Writer::start(connection, checkpoints, &options, Arc::clone(&executed)).map_err(no_thread)?;
+        let checkpoints = Checkpoints::start(move || opening.open())
+            .map_err(|source| OpenError::io("start the thread for the log of", path, source))?;
+        let writer = Writer::start(connection, checkpoints, &options, Arc::clone(&executed))
+            .map_err(|source| OpenError::io("start the writer of", path, source))?;
         Ok(Self { path: path.to_owned(), readers, writer, executed, optimized_at: AtomicU64::new(0) })
     }
 

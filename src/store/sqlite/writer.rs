@@ -67,6 +67,7 @@ impl Writer {
                 // The panic hook has said what happened.
                 std::process::abort();
             }
+            drop(checkpoints);
         })?;
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), on_batch })
     }
