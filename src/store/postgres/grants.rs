@@ -107,6 +107,7 @@ impl Grants for Postgres {
             let asked: &[Param<'_>] = &[(&token.id, Type::UUID), (&successor, Type::UUID)];
             let kept = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
             let kept = self.reads().one(SPENT_REFRESH_TOKEN, asked, kept).await?;
+            // There is always a row; without one nobody would be answered again.
             (token.retry_answer, token.successor_spent) = kept.unwrap_or((None, true));
         }
         Ok(Some(token))

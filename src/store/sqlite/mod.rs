@@ -1,8 +1,9 @@
 //! The embedded store: SQLite in WAL mode with one thread that writes and many connections that read.
 //!
 //! [`Commits::commit`] returns when the commit is on disk. Concurrent commits share one transaction
-//! (see `writer.rs`) and each learns its own outcome; reads run inline on the caller's thread. Any
-//! number of processes may open the same file: SQLite's own lock orders their writes.
+//! (see `writer.rs`) and each learns its own outcome; a second thread carries the log over into the
+//! file (see `checkpoints.rs`); reads run inline on the caller's thread. Any number of processes may open
+//! the same file: SQLite's own lock orders their writes.
 
 mod apply;
 mod backup;
@@ -110,7 +111,7 @@ impl Batches for Sqlite {
         futures_util::future::join_all(batch.into_iter().map(|commit| self.writer.commit(commit))).await
     }
 
-    /// Each has a savepoint of its own.
+    /// One that fails is undone without the others.
     fn gathers(&self, _: &Commit) -> bool {
         true
     }
