@@ -2,7 +2,7 @@
 
 use chancery::model::ApplicationType;
 
-use crate::{
+use crate::browser::{
     site::{Site, value},
     webdriver::{Chromium, ENTER, TAB},
 };
@@ -36,7 +36,7 @@ async fn a_person_says_no_and_the_application_hears_of_it() {
     chromium.fill("password", "wrong").await;
     chromium.click("login-submit").await;
     chromium.wait_for("login-error").await;
-    chromium.fill("password", crate::browser::PASSWORD).await;
+    chromium.fill("password", crate::http::browser::PASSWORD).await;
     chromium.click("login-submit").await;
     chromium.click("consent-deny").await;
     let answer = site.answer(&chromium).await;
@@ -93,7 +93,7 @@ async fn a_keyboard_is_enough() {
     chromium.open(&site.link(&[])).await;
     chromium.wait_for("login-submit").await;
     // The cursor is in the first field already.
-    chromium.press(&format!("alice{TAB}{}{ENTER}", crate::browser::PASSWORD)).await;
+    chromium.press(&format!("alice{TAB}{}{ENTER}", crate::http::browser::PASSWORD)).await;
     chromium.wait_for("consent-allow").await;
     for _ in 0..5 {
         if chromium.script("return document.activeElement.id").await == "consent-allow" {
@@ -123,7 +123,7 @@ async fn a_custom_scheme_is_not_blocked_by_the_policy() {
     site.sign_in(&chromium, "alice").await;
     // Nobody here takes the scheme, so the sign-in page stays; what matters is that it was tried.
     let signed_in = async || {
-        crate::browser::count(&site.app, "chancery_authorize_requests_total", &["outcome=\"success\""])
+        crate::http::browser::count(&site.app, "chancery_authorize_requests_total", &["outcome=\"success\""])
             .await
             .eq(&1)
             .then_some(())

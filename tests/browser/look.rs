@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::{browser::PASSWORD, site::Site, webdriver::Chromium};
+use crate::{
+    browser::{site::Site, webdriver::Chromium},
+    http::browser::PASSWORD,
+};
 
 /// Contrast of every visible text against what is behind it (WCAG 2.2 §1.4.3), the smallest first;
 /// whether something is wider than the window; and the smallest thing to press.

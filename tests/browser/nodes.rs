@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
 use crate::{
-    behind_proxy::{PASSWORD, Site},
-    browser::request_with,
-    site::answer_all,
-    webdriver::Chromium,
+    browser::{site::answer_all, webdriver::Chromium},
+    cli::behind_proxy::{PASSWORD, Site},
+    http::browser::request_with,
 };
 
 #[tokio::test]

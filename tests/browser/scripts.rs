@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::{browser::add_user, site::Site, webdriver::Chromium};
+use crate::{
+    browser::{site::Site, webdriver::Chromium},
+    http::browser::add_user,
+};
 
 /// Each would set `window.pwned`, or open an alert, if it were taken for markup.
 const PAYLOADS: [&str; 14] = [

@@ -9,9 +9,11 @@ use tokio::{
 };
 
 use crate::{
-    app::TestApp,
-    browser::{add_user, request_with},
-    webdriver::Chromium,
+    browser::webdriver::Chromium,
+    http::{
+        app::TestApp,
+        browser::{add_user, request_with},
+    },
 };
 
 /// The server, and what the application has received.
@@ -67,7 +69,7 @@ impl Site {
     /// Fills in the sign-in form and sends it.
     pub async fn sign_in(&self, chromium: &Chromium, name: &str) {
         chromium.fill("username", name).await;
-        chromium.fill("password", crate::browser::PASSWORD).await;
+        chromium.fill("password", crate::http::browser::PASSWORD).await;
         chromium.click("login-submit").await;
     }
 }

@@ -12,7 +12,7 @@ use chancery::{
     },
 };
 
-use crate::{fixtures::*, servers};
+use crate::{servers, store::fixtures::*};
 
 const NODES: usize = 3;
 const COMMITTERS: usize = 4;

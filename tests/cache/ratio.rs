@@ -15,7 +15,7 @@ use chancery::{
     },
 };
 
-use crate::fixtures::*;
+use crate::store::fixtures::*;
 
 const CLIENTS: usize = 100;
 const USERS: usize = 500;

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, path::PathBuf};
 
 use crate::{
-    process::{Place, Server},
+    cli::process::{Place, Server},
     servers::{Database, Leash, Postgres, Start, free_port, until},
 };
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    behind_proxy::{PASSWORD, Site},
+    cli::behind_proxy::{PASSWORD, Site},
     servers::until,
 };
 

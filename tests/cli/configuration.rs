@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::process::Place;
+use crate::cli::process::Place;
 
 #[test]
 fn every_fault_of_the_configuration_is_told_at_once() {

@@ -5,8 +5,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::{
-    process::{DEADLINE, Place, eventually, post},
-    server::{credentials, is_active, issue},
+    cli::{
+        process::{DEADLINE, Place, eventually, post},
+        server::{credentials, is_active, issue},
+    },
     servers::Postgres,
 };
 

@@ -2,7 +2,7 @@
 
 use std::{fs, process::Stdio};
 
-use crate::process::{Place, http};
+use crate::cli::process::{Place, http};
 
 fn other_key() -> String {
     // 32 bytes in base64; any but the right one.

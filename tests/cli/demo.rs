@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::process::{Place, first_line, post, terminate};
+use crate::cli::process::{Place, first_line, post, terminate};
 
 /// T: no default account outside loopback (R66).
 #[test]
@@ -67,13 +67,13 @@ fn the_demos_facts_are_true_once_they_are_printed() {
         )
     };
     let (status, body) =
-        crate::process::http(address, &head("/oauth/token"), "grant_type=client_credentials&scope=read");
+        crate::cli::process::http(address, &head("/oauth/token"), "grant_type=client_credentials&scope=read");
     assert_eq!(status, 200, "{body}");
     let token: Value = serde_json::from_str(&body).expect("JSON");
     let token = format!("token={}", token["access_token"].as_str().expect("a token"));
-    let introspect = || crate::process::http(address, &head("/oauth/introspect"), &token);
+    let introspect = || crate::cli::process::http(address, &head("/oauth/introspect"), &token);
     assert!(introspect().1.contains("\"active\":true"));
-    assert_eq!(crate::process::http(address, &head("/oauth/revoke"), &token).0, 200);
+    assert_eq!(crate::cli::process::http(address, &head("/oauth/revoke"), &token).0, 200);
     assert_eq!(introspect(), (200, "{\"active\":false}".to_owned()));
     // One way to authenticate per client.
     assert_eq!(post(address, "/oauth/token", &format!("{service}&grant_type=client_credentials")).0, 401);

@@ -12,8 +12,7 @@ use chancery::config::{Config, Location};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::{
-    behind_proxy::proxy,
-    process::Place,
+    cli::{behind_proxy::proxy, process::Place},
     servers::{free_port, until},
 };
 

@@ -11,7 +11,7 @@ use chancery::{
 };
 use serde_json::Value;
 
-use crate::process::Place;
+use crate::cli::process::Place;
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON object on each line")).collect()

@@ -1,6 +1,6 @@
 //! `client`, `resource`, `user` and `keys` on a store without a server.
 
-use crate::process::Place;
+use crate::cli::process::Place;
 
 const PASSWORD: &str = "four wooden clocks tick\n";
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{
+use crate::cli::{
     process::{Place, post},
     server::{credentials, is_active, issue},
 };

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::{
+use crate::cli::{
     process::{Place, Server},
     server::{credentials, is_active, issue},
 };

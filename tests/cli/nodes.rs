@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    process::{Place, Server, eventually, http, post},
-    server::{credentials, is_active, issue},
+    cli::{
+        process::{Place, Server, eventually, http, post},
+        server::{credentials, is_active, issue},
+    },
     servers::{Database, Postgres, Redis},
 };
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{DEADLINE, Place, eventually, http, post};
+use crate::cli::process::{DEADLINE, Place, eventually, http, post};
 
 pub fn credentials(place: &Place, client_id: &str, more: &[&str]) -> String {
     let arguments = [&["client", "create", client_id, "--auth-method", "client_secret_post"], more].concat();

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{
+use crate::cli::{
     process::{DEADLINE, Place, terminate},
     server::credentials,
 };

@@ -9,8 +9,10 @@ use std::{
 };
 
 use crate::{
-    process::{DEADLINE, Place, Said, Server, eventually, http, terminate},
-    server::credentials,
+    cli::{
+        process::{DEADLINE, Place, Said, Server, eventually, http, terminate},
+        server::credentials,
+    },
     servers::Authority,
 };
 

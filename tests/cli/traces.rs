@@ -5,8 +5,10 @@ use std::{net::TcpListener, time::Instant};
 use serde_json::Value;
 
 use crate::{
-    process::{Place, http, post},
-    server::{credentials, issue},
+    cli::{
+        process::{Place, http, post},
+        server::{credentials, issue},
+    },
     servers::{Collector, Redis},
 };
 
@@ -68,7 +70,7 @@ fn a_collector_that_is_away_is_a_line_in_the_log_and_a_figure() {
     let server = place.serve();
     issue(&server.listen, &app);
     let metrics = || http(&server.operations, "GET /metrics HTTP/1.1", "").1;
-    crate::process::eventually(crate::process::DEADLINE, "the drop is counted", || {
+    crate::cli::process::eventually(crate::cli::process::DEADLINE, "the drop is counted", || {
         !metrics().contains("chancery_trace_spans_dropped_total 0")
     });
     let begun = Instant::now();

@@ -8,7 +8,7 @@ use oauth2::{
     TokenResponse, TokenUrl, basic::BasicClient, basic::BasicErrorResponseType,
 };
 
-use crate::{
+use crate::http::{
     app::{SECRET, TestApp},
     browser::{Browser, add_user},
 };

@@ -8,7 +8,7 @@ use openidconnect::{
     core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata, CoreUserInfoClaims},
 };
 
-use crate::{
+use crate::http::{
     app::{SECRET, TestApp},
     browser::{Browser, add_user},
 };

@@ -6,12 +6,15 @@ use std::{
 };
 
 use crate::{
-    check::{Promises, assert_holds},
-    history::What,
-    load::Load,
-    rounds, say,
+    faults::{
+        check::{Promises, assert_holds},
+        history::What,
+        load::Load,
+        rounds,
+        site::{DEADLINE, Node, Site},
+    },
+    say,
     servers::{self, Postgres, Proxy, Standby, connect},
-    site::{DEADLINE, Node, Site},
 };
 
 /// Two nodes straight on a database.

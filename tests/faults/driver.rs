@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::history::{Answer, Op, Recorder, Signed, What};
+use crate::faults::history::{Answer, Op, Recorder, Signed, What};
 
 pub const REDIRECT: &str = "https://app.example/callback";
 /// RFC 7636 Appendix B.

@@ -1,6 +1,6 @@
 //! Faults of one node on the embedded store (F1, F17, F18).
 
-use crate::{
+use crate::faults::{
     check::{Promises, assert_holds},
     load::Load,
     rounds,

@@ -17,7 +17,7 @@ use chancery::{
 };
 use serde_json::{Value, json};
 
-use crate::driver::{Address, Credentials, Driver, REDIRECT};
+use crate::faults::driver::{Address, Credentials, Driver, REDIRECT};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {

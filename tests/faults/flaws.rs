@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
+use crate::faults::{
     check::{Invariant, Promises, assert_holds, check},
     fake::{self, Flaw},
     load::Load,

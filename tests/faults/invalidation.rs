@@ -9,12 +9,14 @@ use std::{
 };
 
 use crate::{
-    cluster::Behind,
-    driver::{Credentials, Driver},
-    history::{Call, calls},
-    rounds,
+    faults::{
+        cluster::Behind,
+        driver::{Credentials, Driver},
+        history::{Call, calls},
+        rounds,
+        site::DEADLINE,
+    },
     servers::{self, Proxy, Redis},
-    site::DEADLINE,
 };
 
 const STALENESS: Duration = Duration::from_secs(2);

@@ -5,13 +5,15 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::Value;
 
 use crate::{
-    check::{Promises, assert_holds},
-    cluster::two_nodes_for,
-    history::{Answer, What},
-    load::Load,
-    rounds,
+    faults::{
+        check::{Promises, assert_holds},
+        cluster::two_nodes_for,
+        history::{Answer, What},
+        load::Load,
+        rounds,
+        site::{DEADLINE, Node, Site},
+    },
     servers::{self, Postgres},
-    site::{DEADLINE, Node, Site},
 };
 
 /// The shortest that is allowed.
@@ -60,7 +62,7 @@ async fn rotate_under_load(site: Site) {
 }
 
 /// Resource servers of all ages: somebody fetches at every moment.
-async fn fetch_key_sets(driver: crate::driver::Driver) {
+async fn fetch_key_sets(driver: crate::faults::driver::Driver) {
     loop {
         for node in 0..driver.nodes.len() {
             driver.key_set(node).await;

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-use crate::{
+use crate::faults::{
     driver::{Driver, Tokens},
     history::{What, calls},
 };
@@ -128,7 +128,7 @@ impl Load {
         let events = driver.recorder.events();
         let mut found = BTreeMap::new();
         for call in calls(&events) {
-            if let crate::history::End::Info(reason) = call.end
+            if let crate::faults::history::End::Info(reason) = call.end
                 && call.ended != Duration::MAX
                 && span.contains(&call.begun)
                 && node.is_none_or(|node| node == call.node)

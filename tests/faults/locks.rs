@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    check::{Promises, assert_holds},
-    cluster::two_nodes,
-    load::Load,
+    faults::{
+        check::{Promises, assert_holds},
+        cluster::two_nodes,
+        load::Load,
+        site::{DEADLINE, Site},
+    },
     say,
     servers::{self, Postgres},
-    site::{DEADLINE, Site},
 };
 
 /// F17

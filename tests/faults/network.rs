@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use crate::{
-    check::{Promises, assert_holds},
-    cluster::{Behind, failed},
-    load::Load,
-    rounds, say,
+    faults::{
+        check::{Promises, assert_holds},
+        cluster::{Behind, failed},
+        load::Load,
+        rounds,
+        site::{DEADLINE, Site},
+    },
+    say,
     servers::{self, Proxy},
-    site::{DEADLINE, Site},
 };
 
 /// What a loaded machine may add to a bound of the product.

@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    check::{Promises, assert_holds},
-    cluster::two_nodes,
-    load::Load,
-    rounds, say,
+    faults::{
+        check::{Promises, assert_holds},
+        cluster::two_nodes,
+        load::Load,
+        rounds,
+        site::{DEADLINE, Site},
+    },
+    say,
     servers::Postgres,
-    site::{DEADLINE, Site},
 };
 
 /// F13: R41

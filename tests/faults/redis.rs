@@ -4,13 +4,16 @@
 use std::time::Duration;
 
 use crate::{
-    check::{Promises, assert_holds},
-    cluster::two_nodes,
-    load::Load,
-    propagation::propagation,
-    rounds, say,
+    faults::{
+        check::{Promises, assert_holds},
+        cluster::two_nodes,
+        load::Load,
+        propagation::propagation,
+        rounds,
+        site::{DEADLINE, Site},
+    },
+    say,
     servers::{self, Postgres, Proxy, Redis},
-    site::{DEADLINE, Site},
 };
 
 /// Two nodes over one Postgres and one Redis that can be cut off from them.

@@ -9,9 +9,11 @@ use std::{
 };
 
 use crate::{
-    driver::{Address, Credentials, Driver, REDIRECT},
-    history::{Answer, Op, What},
-    process::{Place, Said, Server},
+    cli::process::{Place, Said, Server},
+    faults::{
+        driver::{Address, Credentials, Driver, REDIRECT},
+        history::{Answer, Op, What},
+    },
 };
 
 const PASSWORD: &str = "correct horse battery staple\n";

@@ -3,11 +3,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    cluster::two_nodes,
-    driver::{Credentials, Driver},
-    rounds,
+    faults::{
+        cluster::two_nodes,
+        driver::{Credentials, Driver},
+        rounds,
+        site::Node,
+    },
     servers::{self, Postgres},
-    site::Node,
 };
 
 /// F19

@@ -1,6 +1,6 @@
 //! `/account`: sessions and consents.
 
-use crate::browser::{Browser, PASSWORD, add_user, count, redeem, request, request_with, site};
+use crate::http::browser::{Browser, PASSWORD, add_user, count, redeem, request, request_with, site};
 
 /// R20, R61
 #[tokio::test]
@@ -101,7 +101,8 @@ async fn only_live_sessions_are_listed_and_the_current_one_first() {
     old.sign_in_as(&app, "alice", PASSWORD).await;
     app.clock.advance(std::time::Duration::from_secs(idle / 2));
     new.sign_in_as(&app, "alice", PASSWORD).await;
-    let listed = |page: &crate::app::Answer| page.body.matches("action=\"/account/sessions/end\"").count();
+    let listed =
+        |page: &crate::http::app::Answer| page.body.matches("action=\"/account/sessions/end\"").count();
     let page = old.get(&app, "/account").await;
     assert_eq!(listed(&page), 2);
     let (badge, second) =

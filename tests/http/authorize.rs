@@ -2,7 +2,9 @@
 
 use chancery::model::{ApplicationType, Client, SigningAlg, TokenFormat};
 
-use crate::browser::{Browser, PASSWORD, count, events, redeem, request, request_with, site, site_with};
+use crate::http::browser::{
+    Browser, PASSWORD, count, events, redeem, request, request_with, site, site_with,
+};
 
 /// R11, R12, R13, R14, R19
 #[tokio::test]
@@ -357,7 +359,7 @@ async fn form_post_escapes_what_it_carries_and_posts_to_the_registered_uri_only(
     assert!(!page.body.contains("<script>alert"));
     let action =
         page.body.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an action");
-    assert_eq!(crate::browser::unescape(action), uri);
+    assert_eq!(crate::http::browser::unescape(action), uri);
     assert_eq!(page.body.matches("<form").count(), 1);
     assert_eq!(page.body.matches("<script").count(), 1, "ours, by src");
     assert_eq!((page.header("cache-control"), page.header("referrer-policy")), ("no-store", "no-referrer"));
@@ -397,7 +399,7 @@ async fn resources_asked_for_here_become_the_audience() {
     let both = request("&resource=https://a.example&resource=https://b.example");
     let mut browser = Browser::default();
     let tokens = redeem(&app, &browser.authorized(&app, &both).await.code()).await;
-    let audience = crate::browser::claims(&tokens.text("access_token"))["aud"].clone();
+    let audience = crate::http::browser::claims(&tokens.text("access_token"))["aud"].clone();
     let audience: Vec<_> =
         audience.as_array().expect("an array").iter().filter_map(|aud| aud.as_str()).collect();
     assert!(
@@ -439,7 +441,10 @@ async fn the_largest_request_that_is_accepted_can_be_finished() {
     let answer = browser.authorized(&app, &fits(low)).await;
     assert_eq!(answer.param("state"), Some(state.clone()));
     let tokens = redeem(&app, &answer.code()).await;
-    assert_eq!(crate::browser::claims(&tokens.text("id_token"))["nonce"].as_str().map(str::len), Some(low));
+    assert_eq!(
+        crate::http::browser::claims(&tokens.text("id_token"))["nonce"].as_str().map(str::len),
+        Some(low)
+    );
     assert_eq!(browser.get(&app, &fits(high)).await.refused(), "invalid_request");
     let longer = "s".repeat(2049);
     assert_eq!(browser.get(&app, &request_with(&[("state", &longer)])).await.error_code(), "invalid_request");

@@ -5,7 +5,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use crate::app::{SECRET, TestApp};
+use crate::http::app::{SECRET, TestApp};
 
 const ENDPOINTS: [&str; 4] = ["/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/userinfo"];
 

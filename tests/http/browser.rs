@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chancery::model::*;
 
-use crate::app::{Answer, CHALLENGE, TestApp, VERIFIER};
+use crate::http::app::{Answer, CHALLENGE, TestApp, VERIFIER};
 
 /// The password of everybody in these tests.
 pub const PASSWORD: &str = "correct horse battery staple";

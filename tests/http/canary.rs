@@ -1,6 +1,6 @@
 //! R72: no secret in any output. What a client sends and gets is looked for in everything else.
 
-use crate::{
+use crate::http::{
     app::{Answer, SECRET, TestApp, VERIFIER},
     browser::{Browser, PASSWORD, add_user, request, request_with, site_with},
 };
@@ -72,7 +72,7 @@ async fn no_password_cookie_or_code_is_on_a_page() {
     let consent = browser.get(&app, signed_in.location()).await;
     let answered = browser.submit(&app, &consent, "/consent", &[("action", "allow")]).await;
     let code = answered.code();
-    let redeemed = crate::browser::redeem(&app, &code).await;
+    let redeemed = crate::http::browser::redeem(&app, &code).await;
     let tokens = ["access_token", "refresh_token", "id_token"].map(|name| redeemed.text(name));
     let cookies: Vec<_> = browser.0.values().cloned().collect();
     let asked = browser.get(&app, "/oauth/logout?client_id=app").await;

@@ -1,6 +1,6 @@
 //! OpenID Connect Core §5.5 — the `claims` parameter, from the request to userinfo and ID token.
 
-use crate::browser::{Browser, add_user, claims, redeem, request_with, site, site_with};
+use crate::http::browser::{Browser, add_user, claims, redeem, request_with, site, site_with};
 
 #[tokio::test]
 async fn claims_asked_for_by_name_are_in_userinfo_and_in_the_id_token() {

@@ -2,7 +2,7 @@
 
 use chancery::model::AuthMethod;
 
-use crate::app::{SECRET, TestApp};
+use crate::http::app::{SECRET, TestApp};
 
 const FORM: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 

@@ -6,7 +6,7 @@ use chancery::model::{SigningAlg, TokenFormat};
 use reqwest::header::HeaderMap;
 use serde_json::json;
 
-use crate::app::{SECRET, TestApp};
+use crate::http::app::{SECRET, TestApp};
 
 /// Whatever a client says it can read.
 const GREEDY: [&str; 4] = ["gzip", "*", "gzip, identity;q=0", "br, zstd, deflate, gzip;q=0.9"];

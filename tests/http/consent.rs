@@ -2,7 +2,7 @@
 
 use chancery::model::RefreshPolicy;
 
-use crate::{
+use crate::http::{
     app::{Answer, TestApp},
     browser::{Browser, PASSWORD, add_user, redeem, request, request_with, site, site_with},
 };
@@ -201,7 +201,7 @@ async fn withdrawing_a_consent_revokes_every_token_of_that_client() {
         ("grant_type", "authorization_code"),
         ("code", &*other),
         ("redirect_uri", "https://app.example/cb"),
-        ("code_verifier", crate::app::VERIFIER),
+        ("code_verifier", crate::http::app::VERIFIER),
     ];
     assert_eq!(app.token("other", &form).await.status, 200, "another client's are untouched");
 }

@@ -2,7 +2,7 @@
 
 use chancery::store::Effect;
 
-use crate::{
+use crate::http::{
     app::Answer,
     browser::{Browser, PASSWORD, add_user, count, request, site},
 };

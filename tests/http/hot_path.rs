@@ -1,6 +1,6 @@
 //! What must cost no statement: the promise behind the speed.
 
-use crate::app::TestApp;
+use crate::http::app::TestApp;
 
 /// The feed is not read while the test counts, and no RSA keys are made and stored, which takes seconds.
 const QUIET: [(&str, &str); 3] = [

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::app::{SECRET, TestApp};
+use crate::http::app::{SECRET, TestApp};
 
 /// Nothing here takes longer, on the slowest machine.
 const DEADLINE: Duration = Duration::from_secs(60);

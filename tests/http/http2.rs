@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::app::{SECRET, TestApp};
+use crate::http::app::{SECRET, TestApp};
 
 /// Nothing here takes longer, on the slowest machine.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use chancery::{
     store::Effect,
 };
 
-use crate::app::{SECRET, TestApp};
+use crate::http::app::{SECRET, TestApp};
 
 /// R40
 #[tokio::test]

@@ -9,7 +9,7 @@ use chancery::{
     store::Effect,
 };
 
-use crate::app::TestApp;
+use crate::http::app::TestApp;
 
 const ALG: SigningAlg = SigningAlg::EdDSA;
 

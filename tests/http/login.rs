@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chancery::{model::Secret, store::Effect};
 
-use crate::{
+use crate::http::{
     app::TestApp,
     browser::{Browser, PASSWORD, add_user, count, events, redeem, request, request_with, site, site_with},
 };

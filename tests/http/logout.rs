@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chancery::model::Client;
 
-use crate::{
+use crate::http::{
     app::TestApp,
     browser::{Browser, PASSWORD, add_user, count, furnish, redeem, request, site, site_with},
 };

@@ -1,6 +1,6 @@
 //! RFC 8414, OpenID Connect Discovery, RFC 7517 — the public documents.
 
-use crate::app::TestApp;
+use crate::http::app::TestApp;
 
 /// R10, R11
 #[tokio::test]

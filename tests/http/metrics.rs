@@ -8,7 +8,7 @@ use std::{
 
 use chancery::store::Effect;
 
-use crate::app::TestApp;
+use crate::http::app::TestApp;
 
 /// Nothing here takes longer, on the slowest machine.
 const DEADLINE: Duration = Duration::from_secs(30);

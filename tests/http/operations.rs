@@ -1,6 +1,6 @@
 //! Health and figures.
 
-use crate::app::TestApp;
+use crate::http::app::TestApp;
 
 #[tokio::test]
 async fn health_is_public_and_figures_are_not() {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::app::{Answer, TestApp};
+use crate::http::app::{Answer, TestApp};
 
 /// A refusal that tells when to come back, and no page of a browser cached it.
 fn is_unavailable(answer: &Answer) -> bool {

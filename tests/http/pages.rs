@@ -7,7 +7,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use crate::{
+use crate::http::{
     app::TestApp,
     browser::{Browser, PASSWORD, furnish, request, site, site_with},
 };
@@ -186,7 +186,7 @@ fn arbitrary_bytes_never_make_a_5xx_or_change_a_row() {
         "https://app.example/cb",
         "code",
         "openid profile",
-        crate::app::CHALLENGE,
+        crate::http::app::CHALLENGE,
         "S256",
         "form_post",
         "none",

@@ -2,7 +2,7 @@
 
 use chancery::model::AuthMethod;
 
-use crate::{
+use crate::http::{
     app::{CHALLENGE, TestApp, VERIFIER},
     browser::{Browser, events, redeem, request_with, site},
 };
@@ -71,7 +71,7 @@ async fn redeem_as(app: &TestApp, client_id: &str, code: &str, verifier: &str) -
 async fn only_the_right_pairs_of_challenge_and_verifier_succeed() {
     let app = site().await;
     let mut browser = Browser::default();
-    browser.sign_in_as(&app, "alice", crate::browser::PASSWORD).await;
+    browser.sign_in_as(&app, "alice", crate::http::browser::PASSWORD).await;
     for client_id in three_clients(&app).await {
         for (challenge_name, challenge, method) in CHALLENGES {
             let request = request_with(&[

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::app::TestApp;
+use crate::http::app::TestApp;
 
 #[tokio::test]
 async fn a_flame_graph_shows_what_the_server_does() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::browser::{Browser, add_user, claims, redeem, request, request_with, site, site_with};
+use crate::http::browser::{Browser, add_user, claims, redeem, request, request_with, site, site_with};
 
 #[tokio::test]
 async fn prompt_none_shows_no_page_and_says_what_is_missing() {
@@ -100,7 +100,7 @@ async fn a_login_hint_is_filled_in_and_nothing_more() {
         &app,
         &page,
         "/login",
-        &[("username", "alice"), ("password", crate::browser::PASSWORD)],
+        &[("username", "alice"), ("password", crate::http::browser::PASSWORD)],
     );
     assert!(answer.await.asks_for_consent(), "anybody may sign in");
 }
@@ -119,7 +119,7 @@ async fn an_id_token_hint_lets_nobody_else_in() {
     assert!(browser.get(&app, &hinted(&[("prompt", "none")])).await.param("code").is_some());
 
     let mut bobs = Browser::default();
-    bobs.sign_in_as(&app, "bob", crate::browser::PASSWORD).await;
+    bobs.sign_in_as(&app, "bob", crate::http::browser::PASSWORD).await;
     assert_eq!(bobs.get(&app, &hinted(&[("prompt", "none")])).await.refused(), "login_required");
     assert!(bobs.get(&app, &hinted(&[])).await.asks_to_sign_in());
     assert_eq!(bobs.sign_in_to(&app, &hinted(&[]), "bob").await.refused(), "login_required");

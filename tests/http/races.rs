@@ -2,7 +2,7 @@
 
 use chancery::store::Effect;
 
-use crate::{
+use crate::http::{
     app::TestApp,
     browser::{Browser, PASSWORD, redeem, request, site},
 };

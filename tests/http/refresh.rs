@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chancery::store::Effect;
 
-use crate::app::TestApp;
+use crate::http::app::TestApp;
 
 const SCOPE: &str = "openid read offline_access";
 

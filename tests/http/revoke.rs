@@ -2,7 +2,7 @@
 
 use chancery::model::{AuthMethod, SigningAlg, TokenFormat};
 
-use crate::app::TestApp;
+use crate::http::app::TestApp;
 
 /// R40, R41
 #[tokio::test]

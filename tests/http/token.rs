@@ -2,7 +2,7 @@
 
 use chancery::model::{SigningAlg, TokenFormat};
 
-use crate::app::TestApp;
+use crate::http::app::TestApp;
 
 /// R29, R42
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn only_registered_origins_may_read_answers() {
     let app = TestApp::start().await;
     app.client("spa", |client| client.allowed_origins = vec!["https://app.example".into()]).await;
     let ask = async |origin: &str| {
-        let request = app.request("POST", "/oauth/token").basic_auth("spa", Some(crate::app::SECRET));
+        let request = app.request("POST", "/oauth/token").basic_auth("spa", Some(crate::http::app::SECRET));
         let form = [("grant_type", "client_credentials")];
         app.send(request.header("origin", origin).form(&form)).await
     };

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::{
-    app::{SECRET, TestApp, VERIFIER},
-    browser::{Browser, PASSWORD, furnish, redeem, request_with},
-    collector::{Collector, Span},
+    http::{
+        app::{SECRET, TestApp, VERIFIER},
+        browser::{Browser, PASSWORD, furnish, redeem, request_with},
+    },
+    servers::{Collector, Span},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

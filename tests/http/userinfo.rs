@@ -1,6 +1,6 @@
 //! OpenID Connect Core §5.3, RFC 6750 — `GET|POST /oauth/userinfo`.
 
-use crate::app::{Answer, TestApp};
+use crate::http::app::{Answer, TestApp};
 
 async fn access_token(app: &TestApp, scope: &str) -> String {
     let client = app.client("web", |_| {}).await;

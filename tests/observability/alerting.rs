@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    process::{Place, Server},
+    cli::process::{Place, Server},
     servers::{Alertmanager, Prometheus, Redis, free_port, shipped, until},
 };
 
@@ -110,7 +110,7 @@ async fn a_fault_reaches_a_person_and_so_does_its_end_and_a_node_that_is_down_ex
     let alertmanager = Alertmanager::start(port).await;
     let prometheus = Prometheus::start(&[one, two], &quick_rules(), Some(alertmanager.port)).await;
     until("both nodes to be scraped", async || {
-        let up = prometheus.at("sum(up{job=\"chancery\"})", crate::live::now()).await;
+        let up = prometheus.at("sum(up{job=\"chancery\"})", crate::observability::live::now()).await;
         up.first().is_some_and(|(_, up)| *up == 2.0)
     })
     .await;

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::process::DEADLINE;
+use crate::cli::process::DEADLINE;
 
 /// What was done so far: how often, by the selector of the series that should say so.
 #[derive(Clone, Default)]

@@ -1,6 +1,6 @@
 //! Every kind of event that the metrics tell of, in an order in which each can happen.
 
-use crate::driver::{Answer, Browser, Driver};
+use crate::observability::driver::{Answer, Browser, Driver};
 
 pub const CALLBACK: &str = "https://app.example/cb";
 pub const PASSWORD: &str = "four wooden clocks tick";

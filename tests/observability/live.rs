@@ -14,12 +14,13 @@ use std::{
 use chancery::resilience::Clock;
 
 use crate::{
-    driver::{Asked, Browser, Driver, Tally},
-    events::{CALLBACK, PASSWORD, machines, people, refresh_token},
-    names, panels,
-    process::{DEADLINE, Place, Server, eventually, http},
+    cli::process::{DEADLINE, Place, Server, eventually, http},
+    observability::{
+        driver::{Asked, Browser, Driver, Tally},
+        events::{CALLBACK, PASSWORD, machines, people, refresh_token},
+        names, panels, truth,
+    },
     servers::{Authority, Database, Postgres, Prometheus, Redis, free_port, shipped, until},
-    truth,
 };
 
 const MASTER: &str = "bWFzdGVyIGtleSBvZiB0aGVzZSB0ZXN0cywgMzIgYnk=";

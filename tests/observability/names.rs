@@ -3,8 +3,10 @@
 use std::{collections::BTreeSet, process::Command};
 
 use crate::{
-    boards::BOARDS,
-    live::{found, now},
+    observability::{
+        boards::BOARDS,
+        live::{found, now},
+    },
     servers::{Prometheus, shipped},
 };
 

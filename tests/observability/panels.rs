@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::{
-    boards::{annotations, filled, panels, variables},
-    live::{WINDOW, found},
+    observability::{
+        boards::{annotations, filled, panels, variables},
+        live::{WINDOW, found},
+    },
     servers::Prometheus,
 };
 

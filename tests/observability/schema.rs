@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::{boards::BOARDS, servers::shipped};
+use crate::{observability::boards::BOARDS, servers::shipped};
 
 /// The oldest Grafana that is promised, the last one whose types hold Prometheus's queries too.
 const PACKAGES: [&str; 2] = ["@grafana/schema@10.4.19", "typescript@5.8.3"];

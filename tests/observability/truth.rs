@@ -6,9 +6,11 @@ use std::{
 };
 
 use crate::{
-    boards::{filled, panel},
-    driver::Tally,
-    live::now,
+    observability::{
+        boards::{filled, panel},
+        driver::Tally,
+        live::now,
+    },
     servers::{DEADLINE, Prometheus},
 };
 

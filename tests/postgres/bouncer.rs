@@ -8,8 +8,8 @@ use chancery::store::{
 };
 
 use crate::{
-    fixtures::{client, commit},
     servers::{self, PgBouncer},
+    store::fixtures::{client, commit},
 };
 
 /// Many callers over few connections, reads and writes: nobody gets another's answer.

@@ -11,8 +11,8 @@ use chancery::store::{
 };
 
 use crate::{
-    fixtures::{client, commit},
     servers::{self, Proxy},
+    store::fixtures::{client, commit},
 };
 
 fn insert(client_id: &str) -> chancery::store::Commit {

@@ -8,8 +8,8 @@ use chancery::store::{
 };
 
 use crate::{
-    fixtures::{client, commit},
     servers::{self, Standby},
+    store::fixtures::{client, commit},
 };
 
 const WAIT: Duration = Duration::from_secs(10);

@@ -1,10 +1,10 @@
 //! Real servers for the tests, in temporary folders: Postgres, PgBouncer, Redis, Prometheus,
 //! Alertmanager, and a proxy that stalls, cuts and half-closes what goes through it.
 //!
-//! Included by test binaries with `#[path = "../servers/mod.rs"] mod servers;`. Each server dies
-//! with the test process, however that ends.
+//! The benches and the tests within the library include it with `#[path = "…/servers/mod.rs"] mod servers;`.
+//! Each server dies with the test process, however that ends.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses some of it")]
+#![allow(dead_code, unused_imports, reason = "the benches and the library's tests use some of it")]
 
 mod authority;
 mod collector;

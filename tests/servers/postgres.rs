@@ -59,7 +59,7 @@ pub async fn connect(url: &str) -> tokio_postgres::Client {
 }
 
 impl Postgres {
-    /// The cluster of this test binary; each test has a database of its own.
+    /// The cluster of this test process; each test has a database of its own.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| {

@@ -16,9 +16,8 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::{
-    fixtures::*,
     servers::{self, Database, Proxy},
-    suite::each_promise,
+    store::{fixtures::*, suite::each_promise},
 };
 
 /// A machine that tests other things too may be slow, and nothing here depends on it.
@@ -71,7 +70,7 @@ impl Place for Gathered {
 #[async_trait]
 impl Place for Bounced {
     async fn open(&self) -> Arc<dyn Store> {
-        let url = crate::postgres::pgbouncer().await.url(self.0.name());
+        let url = crate::store::postgres::pgbouncer().await.url(self.0.name());
         let migration_url = Some(self.0.url().to_owned());
         let options = postgres::Options { url, migration_url, ..postgres::Options::default() };
         Gathered::with(postgres::Options { prepared: false, ..options }).await
@@ -96,7 +95,7 @@ macro_rules! gathered {
             mod on_postgres {
                 $(#[tokio::test]
                 async fn $promise() {
-                    crate::suite::$module::$promise(&crate::batched::Gathered::new().await).await;
+                    crate::store::suite::$module::$promise(&crate::store::batched::Gathered::new().await).await;
                 })*
             }
 
@@ -104,7 +103,7 @@ macro_rules! gathered {
                 $(#[tokio::test]
                 async fn $promise() {
                     let database = crate::servers::Postgres::shared().await.database().await;
-                    crate::suite::$module::$promise(&crate::batched::Bounced(database)).await;
+                    crate::store::suite::$module::$promise(&crate::store::batched::Bounced(database)).await;
                 })*
             }
 
@@ -112,7 +111,7 @@ macro_rules! gathered {
                 $(#[tokio::test]
                 async fn $promise() {
                     let folder = tempfile::tempdir().expect("a temporary folder");
-                    crate::suite::$module::$promise(&crate::batched::Folder(folder)).await;
+                    crate::store::suite::$module::$promise(&crate::store::batched::Folder(folder)).await;
                 })*
             }
         }

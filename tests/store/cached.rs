@@ -13,7 +13,7 @@ use chancery::{
 };
 use tempfile::TempDir;
 
-use crate::{fixtures::*, suite::each_promise};
+use crate::store::{fixtures::*, suite::each_promise};
 
 /// A data folder; each handle on it is a node with caches of its own, which follows the feed.
 struct Nodes(TempDir);
@@ -36,7 +36,7 @@ macro_rules! through_caches {
             $(#[tokio::test]
             async fn $promise() {
                 let nodes = super::Nodes(tempfile::tempdir().expect("a temporary folder"));
-                crate::suite::$module::$promise(&nodes).await;
+                crate::store::suite::$module::$promise(&nodes).await;
             })*
         }
     )*};

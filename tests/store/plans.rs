@@ -9,7 +9,7 @@ use chancery::{
 };
 use tokio_postgres::Client;
 
-use crate::{fixtures::*, servers};
+use crate::{servers, store::fixtures::*};
 
 /// 100,000 users, 10,000 clients and 1,000,000 grants: 500,000 families with two refresh tokens, of
 /// which one is spent; and what comes with them.

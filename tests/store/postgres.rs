@@ -15,9 +15,8 @@ use chancery::{
 use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::{
-    fixtures::*,
     servers::{self, Database, PgBouncer, Proxy},
-    suite::each_promise,
+    store::{fixtures::*, suite::each_promise},
 };
 
 /// A database of a test's own; every store opened on it is a node.
@@ -94,7 +93,7 @@ macro_rules! on_postgres {
         mod $module {
             $(#[tokio::test]
             async fn $promise() {
-                crate::suite::$module::$promise(&super::Installation::new().await).await;
+                crate::store::suite::$module::$promise(&super::Installation::new().await).await;
             })*
         }
     )*};
@@ -111,13 +110,13 @@ mod through_caches {
                 $(#[tokio::test]
                 async fn $promise() {
                     let place = super::Installation { cached: true, ..super::Installation::new().await };
-                    crate::suite::$module::$promise(&place).await;
+                    crate::store::suite::$module::$promise(&place).await;
                 })*
             }
         )*};
     }
 
-    crate::suite::each_promise!(through_caches);
+    crate::store::suite::each_promise!(through_caches);
 }
 
 mod behind_pgbouncer {
@@ -129,13 +128,13 @@ mod behind_pgbouncer {
                 $(#[tokio::test]
                 async fn $promise() {
                     let place = super::Installation::behind_pgbouncer().await;
-                    crate::suite::$module::$promise(&place).await;
+                    crate::store::suite::$module::$promise(&place).await;
                 })*
             }
         )*};
     }
 
-    crate::suite::each_promise!(behind_pgbouncer);
+    crate::store::suite::each_promise!(behind_pgbouncer);
 }
 
 pub type Outcome = Result<Committed, CommitError>;
@@ -154,7 +153,7 @@ impl Hanging {
         let proxy = Proxy::before(servers::Postgres::shared().await.port());
         let options = Options { url: proxy.url(installation.database.url()), ..installation.options() };
         let node: Arc<dyn Store> = Arc::new(Postgres::open(options).await.expect("the store opens"));
-        crate::fixtures::given(&node, given).await;
+        crate::store::fixtures::given(&node, given).await;
 
         let beside = installation.database.connect().await;
         let trap = format!(

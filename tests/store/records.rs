@@ -22,8 +22,8 @@ use chancery::{
 };
 
 use crate::{
-    fixtures::*,
     servers::{self, PgBouncer},
+    store::fixtures::*,
 };
 
 /// A store that can be moved.
@@ -59,7 +59,7 @@ impl Installation {
     async fn pgbouncer() -> Self {
         let database = servers::Postgres::shared().await.database().await;
         let options = postgres::Options {
-            url: crate::postgres::pgbouncer().await.url(database.name()),
+            url: crate::store::postgres::pgbouncer().await.url(database.name()),
             migration_url: Some(database.url().to_owned()),
             prepared: PgBouncer::prepares(),
             ..postgres::Options::default()

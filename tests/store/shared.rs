@@ -20,7 +20,10 @@ use chancery::{
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::{fixtures::*, postgres::Installation, servers, suite::each_promise};
+use crate::{
+    servers,
+    store::{fixtures::*, postgres::Installation, suite::each_promise},
+};
 
 /// What lies below the caches.
 enum Below {
@@ -115,21 +118,21 @@ macro_rules! with_redis {
             mod on_sqlite {
                 $(#[tokio::test]
                 async fn $promise() {
-                    crate::suite::$module::$promise(&crate::shared::Shared::sqlite()).await;
+                    crate::store::suite::$module::$promise(&crate::store::shared::Shared::sqlite()).await;
                 })*
             }
 
             mod on_postgres {
                 $(#[tokio::test]
                 async fn $promise() {
-                    crate::suite::$module::$promise(&crate::shared::Shared::postgres().await).await;
+                    crate::store::suite::$module::$promise(&crate::store::shared::Shared::postgres().await).await;
                 })*
             }
 
             mod behind_pgbouncer {
                 $(#[tokio::test]
                 async fn $promise() {
-                    crate::suite::$module::$promise(&crate::shared::Shared::behind_pgbouncer().await).await;
+                    crate::store::suite::$module::$promise(&crate::store::shared::Shared::behind_pgbouncer().await).await;
                 })*
             }
         }

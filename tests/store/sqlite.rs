@@ -9,7 +9,7 @@ use chancery::store::{
 };
 use tempfile::TempDir;
 
-use crate::{fixtures::*, suite::each_promise};
+use crate::store::{fixtures::*, suite::each_promise};
 
 /// A data folder that goes when the test ends.
 struct Folder(TempDir);
@@ -44,7 +44,7 @@ macro_rules! on_sqlite {
         mod $module {
             $(#[tokio::test]
             async fn $promise() {
-                crate::suite::$module::$promise(&super::Folder::new()).await;
+                crate::store::suite::$module::$promise(&super::Folder::new()).await;
             })*
         }
     )*};

@@ -9,8 +9,8 @@ use chancery::store::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    postgres::{Outcome, failure, redemption},
     servers,
+    store::postgres::{Outcome, failure, redemption},
 };
 
 /// A node on a primary whose synchronous standby is away, and a commit that waits for it.
@@ -30,7 +30,7 @@ impl Unreplicated {
         let options = Options { url, statement_timeout, ..Options::default() };
         let node: Arc<dyn Store> = Arc::new(Postgres::open(options).await.expect("the store opens"));
         let (given, redeem) = redemption();
-        crate::fixtures::given(&node, given).await;
+        crate::store::fixtures::given(&node, given).await;
         let beside = database.connect().await;
         beside.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await.expect("a setting");
         beside.batch_execute("SELECT pg_reload_conf()").await.expect("a signal");

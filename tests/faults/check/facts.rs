@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::Promises;
-use crate::history::{Answer, Call, End, Op};
+use crate::faults::history::{Answer, Call, End, Op};
 
 /// Why and since when something must be dead.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use super::{
     Invariant, Violation,
     facts::{Facts, short},
 };
-use crate::history::{Answer, End, Op};
+use crate::faults::history::{Answer, End, Op};
 
 /// The first and the last moment at which a token of a key may have to be verified.
 struct Use {

@@ -10,7 +10,7 @@ mod writes;
 
 use std::{fmt, time::Duration};
 
-use crate::history::{Event, calls};
+use crate::faults::history::{Event, calls};
 use facts::Facts;
 
 /// What the servers promise, in time.

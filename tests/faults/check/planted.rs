@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Invariant, Promises, check};
-use crate::history::{Answer, Event, Op, Signed, What};
+use crate::faults::history::{Answer, Event, Op, Signed, What};
 
 /// A history written by hand, in tenths of a second.
 #[derive(Default)]

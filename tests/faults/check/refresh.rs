@@ -5,7 +5,7 @@ use super::{
     Invariant, Violation,
     facts::{Facts, short, successor},
 };
-use crate::history::Op;
+use crate::faults::history::Op;
 
 pub fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut found = Vec::new();

@@ -6,7 +6,7 @@ use super::{
     Invariant, Violation,
     facts::{Death, Facts, short},
 };
-use crate::history::{Call, Op};
+use crate::faults::history::{Call, Op};
 
 pub fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut found: Vec<Violation> = facts.calls.iter().filter_map(|call| outlived(facts, call)).collect();

@@ -6,7 +6,7 @@ use super::{
     Invariant, Violation,
     facts::{Facts, short},
 };
-use crate::history::Op;
+use crate::faults::history::Op;
 
 pub fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut first: HashMap<&str, usize> = HashMap::new();

@@ -6,7 +6,7 @@ use super::{
     Invariant, Violation,
     facts::{Facts, short},
 };
-use crate::history::{Call, End, Op};
+use crate::faults::history::{Call, End, Op};
 
 pub fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut written: HashMap<&str, Duration> = HashMap::new();

@@ -2,7 +2,7 @@
 
 use chancery::{model::*, store::*};
 
-use crate::fixtures::*;
+use crate::store::fixtures::*;
 
 pub async fn a_client_is_found_by_its_name_and_its_key(place: &dyn Place) {
     let store = place.open().await;

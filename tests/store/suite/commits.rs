@@ -8,7 +8,7 @@ use std::{
 use chancery::{model::*, store::*};
 use tokio::task::JoinSet;
 
-use crate::fixtures::*;
+use crate::store::fixtures::*;
 
 const PARALLEL: usize = 50;
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use chancery::{model::*, store::*};
 use tokio::task::JoinSet;
 
-use crate::fixtures::*;
+use crate::store::fixtures::*;
 
 fn revoke_token(token: TokenId) -> Effect {
     Effect::RevokeToken { token, client: ClientKey::default(), until: LATER }

@@ -2,7 +2,7 @@
 
 use chancery::{model::*, store::*};
 
-use crate::fixtures::*;
+use crate::store::fixtures::*;
 
 pub async fn families_codes_and_refresh_tokens_keep_everything_they_were_given(place: &dyn Place) {
     let store = place.open().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chancery::{model::*, store::*};
 use tokio::task::JoinSet;
 
-use crate::fixtures::*;
+use crate::store::fixtures::*;
 
 fn moved(kid: &str, from: KeyState, to: KeyState) -> Effect {
     Effect::SetKeyState { kid: kid.to_owned(), from, to }

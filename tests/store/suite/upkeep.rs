@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chancery::{model::*, store::*};
 
-use crate::fixtures::*;
+use crate::store::fixtures::*;
 
 async fn swept(store: &Arc<dyn Store>, now: UnixTime) -> BTreeMap<&'static str, u64> {
     store.sweep(now, 1000).await.unwrap().into_iter().filter(|(_, rows)| *rows > 0).collect()

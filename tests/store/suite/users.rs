@@ -2,7 +2,7 @@
 
 use chancery::{model::*, store::*};
 
-use crate::fixtures::*;
+use crate::store::fixtures::*;
 
 pub async fn a_user_is_found_by_id_and_by_name(place: &dyn Place) {
     let store = place.open().await;

@@ -1,15 +1,13 @@
 //! The HTTP surface, tested from outside: a real server on a real socket, with a clock moved by hand.
 
 mod account;
-mod app;
+pub mod app;
 mod authorize;
 mod bad_input;
-mod browser;
+pub mod browser;
 mod canary;
 mod claims;
 mod client_auth;
-#[path = "../servers/collector.rs"]
-mod collector;
 mod compression;
 mod consent;
 mod enumeration;

@@ -2,12 +2,10 @@
 
 mod batched;
 mod cached;
-mod fixtures;
+pub mod fixtures;
 mod plans;
 mod postgres;
 mod records;
-#[path = "../servers/mod.rs"]
-mod servers;
 mod shared;
 mod sqlite;
 mod standby;

@@ -1,6 +1,6 @@
 //! The command line: the real binary, every command, exit codes and the shapes of what it prints.
 
-mod behind_proxy;
+pub mod behind_proxy;
 mod browsing;
 mod configuration;
 mod copy;
@@ -12,11 +12,9 @@ mod lists;
 mod log;
 mod master_key;
 mod nodes;
-mod process;
+pub mod process;
 mod scripts;
 mod server;
-#[path = "../servers/mod.rs"]
-mod servers;
 mod stop;
 mod tls;
 mod traces;
