@@ -6,7 +6,7 @@ use std::{
 };
 
 use chancery::{
-    cache::{Redis, RedisOptions, RedisStrategy},
+    cache::{ConnectionStrategy, RedisClient, RedisOptions},
     resilience::{Breaker, BreakerOptions},
 };
 use criterion::{Criterion, Throughput};
@@ -25,7 +25,7 @@ pub fn measure(criterion: &mut Criterion) {
     let server = runtime.block_on(servers::Redis::start());
     let mut group = criterion.benchmark_group("redis");
     group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    for strategy in RedisStrategy::ALL {
+    for strategy in ConnectionStrategy::ALL {
         let redis = runtime.block_on(connected(&server, strategy));
         for callers in CALLERS {
             group.throughput(Throughput::Elements(callers as u64));
@@ -37,7 +37,7 @@ pub fn measure(criterion: &mut Criterion) {
     group.finish();
 }
 
-async fn connected(server: &servers::Redis, strategy: RedisStrategy) -> Arc<Redis> {
+async fn connected(server: &servers::Redis, strategy: ConnectionStrategy) -> Arc<RedisClient> {
     let options = RedisOptions {
         strategy,
         pool_size: 64,
@@ -45,7 +45,7 @@ async fn connected(server: &servers::Redis, strategy: RedisStrategy) -> Arc<Redi
         ..RedisOptions::new(server.url())
     };
     let redis =
-        Redis::open(&options, Arc::new(Breaker::new(BreakerOptions::default()))).expect("good options");
+        RedisClient::open(&options, Arc::new(Breaker::new(BreakerOptions::default()))).expect("good options");
     redis.probe().await.expect("Redis answers");
     // As long as a sealed client.
     redis.set("value", &[7; 900], Duration::from_secs(600)).await.expect("it is set");
@@ -53,7 +53,7 @@ async fn connected(server: &servers::Redis, strategy: RedisStrategy) -> Arc<Redi
 }
 
 /// So many times as many commands at once as there are callers.
-fn rounds_of(runtime: &Runtime, redis: &Arc<Redis>, callers: usize, rounds: u64) -> Duration {
+fn rounds_of(runtime: &Runtime, redis: &Arc<RedisClient>, callers: usize, rounds: u64) -> Duration {
     runtime.block_on(async {
         let begun = Instant::now();
         let tasks: Vec<_> = (0..callers)

@@ -11,7 +11,7 @@ use super::{
     rotation,
 };
 use crate::{
-    cache::{self, CacheOptions, Cached, FeedOptions, Redis, RedisOptions, RedisStrategy},
+    cache::{self, CacheOptions, Cached, ConnectionStrategy, FeedOptions, RedisClient, RedisOptions},
     config::{self, Config, Fault, Location, create_master_key},
     crypto::{
         keyring::KeyRing,
@@ -44,8 +44,8 @@ pub struct Node {
     /// What stands before the store of a node that serves.
     pub(super) guard: Option<Arc<Guard<dyn Store>>>,
     pub(super) cached: Arc<Cached<dyn Store>>,
-    /// Shared cache and doorbell, if there is one.
-    pub(super) redis: Option<Arc<Redis>>,
+    /// Shared cache and change notifications, if there is a Redis.
+    pub(super) redis: Option<Arc<RedisClient>>,
     /// One server on an embedded store, from before it is migrated to the end.
     _serving: Option<ServeLock>,
 }
@@ -100,7 +100,7 @@ impl Node {
         let masters = master_keys(&config, &random, &*store).await?;
         let sealer = Arc::new(Sealer::new(masters.clone(), random.clone()));
         let mut cached = Cached::new(Arc::clone(&store), cache_options(&config), clock.clone());
-        // A command lives too short for it: what it commits the nodes hear of by the feed.
+        // A command lives too short for it: nodes learn from the feed what it commits.
         let redis = if opening == Opening::Server { open_redis(&config)? } else { None };
         if let Some(redis) = &redis {
             cached = cached.with_redis(Arc::clone(redis), Arc::clone(&sealer));
@@ -189,21 +189,21 @@ fn cache_options(config: &Config) -> CacheOptions {
 }
 
 /// Reads the options; nothing waits for Redis to be there.
-pub(super) fn open_redis(config: &Config) -> Result<Option<Arc<Redis>>, AppError> {
+pub(super) fn open_redis(config: &Config) -> Result<Option<Arc<RedisClient>>, AppError> {
     let Some(url) = &config.redis.url else { return Ok(None) };
     let options = RedisOptions {
         url: Secret::new(url.expose().to_owned()),
         strategy: match config.redis.strategy {
-            config::RedisStrategy::Multiplexed => RedisStrategy::Multiplexed,
-            config::RedisStrategy::Pooled => RedisStrategy::Pooled,
-            config::RedisStrategy::Direct => RedisStrategy::Direct,
+            config::RedisStrategy::Multiplexed => ConnectionStrategy::Multiplexed,
+            config::RedisStrategy::Pooled => ConnectionStrategy::Pooled,
+            config::RedisStrategy::Direct => ConnectionStrategy::Direct,
         },
         pool_size: config.redis.pool_size,
         command_timeout: config.redis.command_timeout,
         root_file: config.redis.root_file.clone(),
     };
     let breaker = Arc::new(Breaker::new(BreakerOptions::default()));
-    Redis::open(&options, breaker)
+    RedisClient::open(&options, breaker)
         .map(Some)
         .map_err(|error| AppError::Configuration(vec![Fault::new("[redis]", error.to_string())]))
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Backend, Node};
 use crate::{
-    cache::{self, CacheFigures, Cached, Redis},
+    cache::{self, CacheStats, Cached, RedisClient},
     http::Operations,
     observe::{BreakerLevels, CacheResult, Dependency, Eviction, Lane, Metrics, PoolLevels, Source, Tier},
     provider::Provider,
@@ -28,7 +28,7 @@ pub(super) struct Figures {
     pub(super) backend: Backend,
     guard: Option<Arc<Guard<dyn Store>>>,
     cached: Arc<Cached<dyn Store>>,
-    redis: Option<Arc<Redis>>,
+    redis: Option<Arc<RedisClient>>,
     begun: Duration,
     store_up: AtomicBool,
     was_fresh: AtomicBool,
@@ -183,9 +183,9 @@ impl Figures {
         self.provider.clock.boot().saturating_sub(self.begun)
     }
 
-    fn redis_health(&self, redis: &Redis) -> Value {
-        let listening = self.cached.remote_doorbell().is_some_and(|doorbell| doorbell.is_listening());
-        json!({ "up": redis.is_up(), "breaker": breaker(redis.breaker_state()), "doorbell": listening })
+    fn redis_health(&self, redis: &RedisClient) -> Value {
+        let subscribed = self.cached.change_notifications().is_some_and(|changes| changes.is_subscribed());
+        json!({ "up": redis.is_up(), "breaker": breaker(redis.breaker_state()), "subscribed": subscribed })
     }
 }
 
@@ -208,7 +208,7 @@ pub(super) fn pool(figures: &PoolFigures) -> Value {
 }
 
 /// Counts what happened in a cache since the last scrape.
-fn count_cache(metrics: &Metrics, before: &CacheFigures, now: &CacheFigures) {
+fn count_cache(metrics: &Metrics, before: &CacheStats, now: &CacheStats) {
     let Some(series) = metrics.cache(now.cache) else { return };
     let tier = match now.tier {
         cache::Tier::Local => Tier::Local,

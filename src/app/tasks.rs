@@ -50,9 +50,9 @@ impl Tasks {
             let stopped = tasks.stopped();
             tasks.watched("redis", Arc::clone(redis).run(stopped));
         }
-        if let Some(doorbell) = node.cached.remote_doorbell() {
+        if let Some(notifications) = node.cached.change_notifications() {
             let stopped = tasks.stopped();
-            tasks.watched("doorbell", Arc::clone(doorbell).run(stopped));
+            tasks.watched("change notifications", Arc::clone(notifications).run(stopped));
         }
         if node.redis.is_some() {
             let cached = Arc::clone(&node.cached);

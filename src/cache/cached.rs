@@ -1,4 +1,4 @@
-//! A store over a store: answers from memory what the policy allows, and hands on the rest.
+//! A store over a store: answers from memory what the policy allows, and delegates the rest.
 
 use std::{
     borrow::Borrow,
@@ -13,9 +13,9 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    CacheFigures, Doorbell, FeedOptions, Redis, RemoteDoorbell, Tail,
-    caches::Caches,
-    l1::{L1, Loaded},
+    CacheStats, ChangeNotifications, ChangeSignal, FeedOptions, RedisClient, Tail,
+    caches::CacheSet,
+    l1::{L1, LoadedRow},
     l2::L2,
     weigh::Weigh,
 };
@@ -44,12 +44,12 @@ impl Default for CacheOptions {
 /// A commit whose caller goes away in the middle, or whose outcome stays unknown, may still become
 /// durable. Its effect on this node then comes with the feed, as it does on every other node: that
 /// covers what waiting for the commit in a task of its own would not, namely an error after COMMIT was
-/// sent. The tail is woken at once and looks again after its interval; nobody was told "done" meanwhile.
+/// sent. The tail is woken at once and looks again after its interval; the caller was not told that it was done.
 pub struct Cached<S: ?Sized> {
     pub(super) store: Arc<S>,
     pub(super) tail: Arc<Tail<S>>,
     pub(super) shared: Option<L2>,
-    remote: Option<Arc<RemoteDoorbell>>,
+    notifications: Option<Arc<ChangeNotifications>>,
     ttl: Duration,
     pub(super) clock: Clock,
 }
@@ -57,24 +57,24 @@ pub struct Cached<S: ?Sized> {
 impl<S: Store + ?Sized> Cached<S> {
     /// Puts empty caches in front of a store. [`Tail::start`] and [`Tail::run`] are the caller's to call.
     pub fn new(store: Arc<S>, options: CacheOptions, clock: Clock) -> Self {
-        let caches = Caches::new(options.max_memory, options.ttl);
+        let caches = CacheSet::new(options.max_memory, options.ttl);
         let tail = Arc::new(Tail::new(store.clone(), caches, options.feed, clock.clone()));
-        Self { store, tail, shared: None, remote: None, ttl: options.ttl, clock }
+        Self { store, tail, shared: None, notifications: None, ttl: options.ttl, clock }
     }
 
-    /// Puts Redis between memory and the store, and a doorbell in it. [`Redis::run`] and
-    /// [`RemoteDoorbell::run`] are the caller's to call.
-    pub fn with_redis(mut self, redis: Arc<Redis>, sealer: Arc<Sealer>) -> Self {
-        let channel = format!("chancery:{}", sealer.name(b"doorbell"));
-        let doorbell = RemoteDoorbell::new(Arc::clone(&redis), channel, self.tail.doorbell());
-        self.remote = Some(Arc::new(doorbell));
+    /// Puts Redis between memory and the store, and notifies other nodes of changes by it. [`RedisClient::run`] and
+    /// [`ChangeNotifications::run`] are the caller's to call.
+    pub fn with_redis(mut self, redis: Arc<RedisClient>, sealer: Arc<Sealer>) -> Self {
+        let channel = format!("chancery:{}", sealer.name(b"change notifications"));
+        let notifications = ChangeNotifications::new(Arc::clone(&redis), channel, self.tail.signal());
+        self.notifications = Some(Arc::new(notifications));
         self.shared = Some(L2::new(redis, sealer, self.clock.clone(), self.ttl));
         self
     }
 
-    /// The doorbell between nodes, if there is one.
-    pub fn remote_doorbell(&self) -> Option<&Arc<RemoteDoorbell>> {
-        self.remote.as_ref()
+    /// The change notifications between nodes, if there is a Redis.
+    pub fn change_notifications(&self) -> Option<&Arc<ChangeNotifications>> {
+        self.notifications.as_ref()
     }
 
     /// What follows the feed; it is this node's `RevocationIndex`.
@@ -83,18 +83,18 @@ impl<S: Store + ?Sized> Cached<S> {
     }
 
     /// What each cache did and holds in memory.
-    pub fn stats(&self) -> Vec<CacheFigures> {
-        self.tail.caches.figures()
+    pub fn stats(&self) -> Vec<CacheStats> {
+        self.tail.caches.stats()
     }
 
     /// What each cache did in Redis; empty without one.
-    pub fn shared_stats(&self) -> Vec<CacheFigures> {
-        self.shared.as_ref().map(L2::figures).unwrap_or_default()
+    pub fn shared_stats(&self) -> Vec<CacheStats> {
+        self.shared.as_ref().map(L2::stats).unwrap_or_default()
     }
 
-    /// Rings here and at the other nodes, unless told that there is no need.
-    fn bell(&self) -> RingOnDrop {
-        RingOnDrop { doorbell: self.tail.doorbell(), remote: self.remote.clone(), needed: true }
+    /// Wakes this tail and those of other nodes when dropped, unless that turns out not to be needed.
+    fn notify_on_drop(&self) -> NotifyOnDrop {
+        NotifyOnDrop { signal: self.tail.signal(), notifications: self.notifications.clone(), needed: true }
     }
 
     /// What is in memory, if the node may answer from it now.
@@ -119,7 +119,7 @@ impl<S: Store + ?Sized> Cached<S> {
         V: Weigh,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<R, StoreError>>,
-        R: Into<Loaded<V>>,
+        R: Into<LoadedRow<V>>,
     {
         let now = self.fresh().await?;
         match cache.get(key, now) {
@@ -150,7 +150,7 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
             return Box::pin(ready(Ok(known)));
         }
         Box::pin(async move {
-            self.asked(cache, client_id, || self.through(cache, client_id, self.store.client(client_id)))
+            self.asked(cache, client_id, || self.read_through(cache, client_id, self.store.client(client_id)))
                 .await
         })
     }
@@ -165,7 +165,7 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
             return Box::pin(ready(Ok(known)));
         }
         Box::pin(async move {
-            self.asked(cache, &key, || self.through(cache, &key, self.store.client_by_key(key))).await
+            self.asked(cache, &key, || self.read_through(cache, &key, self.store.client_by_key(key))).await
         })
     }
 
@@ -175,7 +175,7 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
 
     async fn resource(&self, uri: &str) -> Result<Option<Arc<Resource>>, StoreError> {
         let cache = &self.tail.caches.resource;
-        self.asked(cache, uri, || self.through(cache, uri, self.store.resource(uri))).await
+        self.asked(cache, uri, || self.read_through(cache, uri, self.store.resource(uri))).await
     }
 
     async fn resources(&self, after: Option<Id>, limit: usize) -> Result<Vec<Resource>, StoreError> {
@@ -194,9 +194,9 @@ impl<S: Store + ?Sized> Users for Cached<S> {
         if let Some(known) = self.hit(cache, &id) {
             return Box::pin(ready(Ok(known)));
         }
-        Box::pin(
-            async move { self.asked(cache, &id, || self.through(cache, &id, self.store.user(id))).await },
-        )
+        Box::pin(async move {
+            self.asked(cache, &id, || self.read_through(cache, &id, self.store.user(id))).await
+        })
     }
 
     async fn user_by_name(&self, username: &str) -> Result<Option<User>, StoreError> {
@@ -248,13 +248,13 @@ hand_on! { impl [S: Store + ?Sized] Keys, FeedReads for Cached<S> => { |this| th
 #[async_trait]
 impl<S: Store + ?Sized> Commits for Cached<S> {
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
-        let mut ring = self.bell();
+        let mut notify = self.notify_on_drop();
         let outcome = self.store.commit(commit).await;
         if let Ok(committed) = &outcome {
             committed.changes.iter().for_each(|change| self.tail.apply(change));
             self.forget_shared(&committed.changes);
         }
-        ring.needed = match &outcome {
+        notify.needed = match &outcome {
             Ok(committed) => !committed.changes.is_empty(),
             // It may have been done all the same.
             Err(CommitError::Store(_)) => true,
@@ -264,19 +264,19 @@ impl<S: Store + ?Sized> Commits for Cached<S> {
     }
 }
 
-/// Rings unless told that there is no need; also when the commit's future is dropped half-way.
-struct RingOnDrop {
-    doorbell: Doorbell,
-    remote: Option<Arc<RemoteDoorbell>>,
+/// Notifies unless `needed` was cleared; also when the commit's future is dropped half-way.
+struct NotifyOnDrop {
+    signal: ChangeSignal,
+    notifications: Option<Arc<ChangeNotifications>>,
     needed: bool,
 }
 
-impl Drop for RingOnDrop {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         if self.needed {
-            self.doorbell.ring();
-            if let Some(remote) = &self.remote {
-                remote.ring();
+            self.signal.notify();
+            if let Some(notifications) = &self.notifications {
+                notifications.publish();
             }
         }
     }
@@ -297,7 +297,7 @@ impl<S: Store + ?Sized> Upkeep for Cached<S> {
     }
 
     async fn restored(&self, now: UnixTime, until: UnixTime) -> Result<(), StoreError> {
-        let _ring = self.bell();
+        let _notify = self.notify_on_drop();
         self.store.restored(now, until).await?;
         // Effective on this node before it answers. A node that cannot read the feed is stale, and
         // answers nothing from memory.
@@ -358,8 +358,8 @@ mod tests {
             assert!(!node.cached.is_revoked(&token(client_key(0), 7), false).await.expect("fresh"));
         }
         assert_eq!(node.store.statements(), before);
-        let figures = node.cached.stats()[0];
-        assert_eq!((figures.cache, figures.hits, figures.misses, figures.entries), ("client", 100, 1, 1));
+        let stats = node.cached.stats()[0];
+        assert_eq!((stats.cache, stats.hits, stats.misses, stats.entries), ("client", 100, 1, 1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -428,7 +428,7 @@ mod tests {
         let cached = node.cached.clone();
         let late = tokio::spawn(async move { cached.client("client-0").await });
         node.store.rows.arrived(node.store.rows.count() + 1).await;
-        // Another node commits, and this one hears of it.
+        // Another node commits, and this one applies it.
         let elsewhere = commit(Effect::SetClientEnabled(client_key(0), false));
         node.store.commit(elsewhere).await.expect("the store commits");
         node.cached.tail().start().await.expect("the feed is read");

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Cached,
-    count::{CacheFigures, OnLoad},
-    heard::Knowledge,
     l1::L1,
     policy::{self, touched},
+    stats::{CacheStats, LoadObserver},
+    watermarks::ChangeOrigin,
 };
 use crate::{
     model::*,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// One cache per row of the policy table.
-pub(super) struct Caches {
+pub(super) struct CacheSet {
     pub(super) client: L1<String, Client>,
     pub(super) client_by_key: L1<ClientKey, Client>,
     pub(super) resource: L1<String, Resource>,
@@ -24,7 +24,7 @@ pub(super) struct Caches {
     pub(super) family: L1<FamilyId, Family>,
 }
 
-impl Caches {
+impl CacheSet {
     /// Empty caches that share `max_memory` bytes.
     pub(super) fn new(max_memory: u64, ttl: Duration) -> Self {
         Self {
@@ -37,25 +37,25 @@ impl Caches {
     }
 
     /// Forgets what a change made untrue.
-    pub(super) fn apply(&self, change: &Change, how: Knowledge) {
+    pub(super) fn apply(&self, change: &Change, origin: ChangeOrigin) {
         let touched = touched(change);
         if let Some(client_id) = touched.client_id {
-            self.client.invalidate(client_id, how);
+            self.client.invalidate(client_id, origin);
         } else if let Some(key) = touched.client {
             // A raised epoch names the key only. It is rare enough to look through all names.
-            self.client.invalidate_where(how, |client| client.key == key);
+            self.client.invalidate_where(origin, |client| client.key == key);
         }
         if let Some(key) = touched.client {
-            self.client_by_key.invalidate(&key, how);
+            self.client_by_key.invalidate(&key, origin);
         }
         if let Some(uri) = touched.resource {
-            self.resource.invalidate(uri, how);
+            self.resource.invalidate(uri, origin);
         }
         if let Some(user) = touched.user {
-            self.user.invalidate(&user, how);
+            self.user.invalidate(&user, origin);
         }
         if let Some(family) = touched.family {
-            self.family.invalidate(&family, how);
+            self.family.invalidate(&family, origin);
         }
     }
 
@@ -70,7 +70,7 @@ impl Caches {
 
     /// Has the time that each load takes recorded.
     pub(super) fn measure(&self, metrics: &Arc<Metrics>) {
-        let timer = |name| -> OnLoad {
+        let timer = |name| -> LoadObserver {
             let (metrics, cache) = (Arc::clone(metrics), metrics.cache(name));
             Box::new(move |took| cache.iter().for_each(|cache| metrics.cache_loaded(*cache, took)))
         };
@@ -82,13 +82,13 @@ impl Caches {
     }
 
     /// What each of them did and holds.
-    pub(super) fn figures(&self) -> Vec<CacheFigures> {
+    pub(super) fn stats(&self) -> Vec<CacheStats> {
         vec![
-            self.client.figures(),
-            self.client_by_key.figures(),
-            self.resource.figures(),
-            self.user.figures(),
-            self.family.figures(),
+            self.client.stats(),
+            self.client_by_key.stats(),
+            self.resource.stats(),
+            self.user.stats(),
+            self.family.stats(),
         ]
     }
 }

@@ -14,13 +14,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Index, caches::Caches, fresh::Freshness, heard::Knowledge, history::History};
+use super::{Index, caches::CacheSet, fresh::Freshness, history::History, watermarks::ChangeOrigin};
 use crate::{model::*, resilience::Clock, store::*};
 
 /// How the feed is followed.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedOptions {
-    /// The feed is read so often, whether or not the doorbell rings (`feed.interval`).
+    /// The feed is read so often, whether or not a change notification comes (`feed.interval`).
     pub interval: Duration,
     /// Knowledge older than this is not answered from (`feed.max_staleness`).
     pub max_staleness: Duration,
@@ -41,25 +41,25 @@ impl Default for FeedOptions {
     }
 }
 
-/// Wakes the tail: something was committed. A ring may be lost; the interval makes up for it.
+/// Wakes the tail: something was committed. A notification may be lost; the interval makes up for it.
 #[derive(Clone, Debug, Default)]
-pub struct Doorbell(Arc<Notify>);
+pub struct ChangeSignal(Arc<Notify>);
 
-impl Doorbell {
-    /// Rings. Many rings before the tail wakes are one.
-    pub fn ring(&self) {
+impl ChangeSignal {
+    /// Wakes the tail. Many notifications before it wakes are one.
+    pub fn notify(&self) {
         self.0.notify_one();
     }
 
-    async fn rung(&self) {
+    async fn notified(&self) {
         self.0.notified().await;
     }
 
-    /// Takes note of rings so far.
-    async fn quiet(&self) {
+    /// Discards notifications so far.
+    async fn drain(&self) {
         tokio::select! {
             biased;
-            () = self.rung() => {}
+            () = self.notified() => {}
             () = std::future::ready(()) => {}
         }
     }
@@ -70,11 +70,11 @@ pub struct Tail<S: ?Sized> {
     pub(super) store: Arc<S>,
     options: FeedOptions,
     clock: Clock,
-    pub(super) caches: Caches,
+    pub(super) caches: CacheSet,
     pub(super) index: Index,
     pub(super) fresh: Freshness,
     pub(super) history: History,
-    pub(super) doorbell: Doorbell,
+    pub(super) signal: ChangeSignal,
     /// Where this node stands; `None` until it has loaded. Held while the feed is read.
     place: Mutex<Option<FeedPosition>>,
     /// Reads begun so far; each has a number.
@@ -98,7 +98,7 @@ pub(super) struct Ended {
 
 impl<S: Store + ?Sized> Tail<S> {
     /// Knows nothing and is not fresh until [`Tail::start`].
-    pub(super) fn new(store: Arc<S>, caches: Caches, options: FeedOptions, clock: Clock) -> Self {
+    pub(super) fn new(store: Arc<S>, caches: CacheSet, options: FeedOptions, clock: Clock) -> Self {
         Self {
             store,
             options,
@@ -107,7 +107,7 @@ impl<S: Store + ?Sized> Tail<S> {
             fresh: Freshness::new(clock.clone(), options.max_staleness),
             clock,
             history: History::default(),
-            doorbell: Doorbell::default(),
+            signal: ChangeSignal::default(),
             place: Mutex::new(None),
             begun: AtomicU64::new(0),
             ended: watch::Sender::new(Ended::default()),
@@ -134,8 +134,10 @@ impl<S: Store + ?Sized> Tail<S> {
                 result = self.read() => result,
             };
             match &result {
-                Err(error) if !failing => tracing::warn!(%error, "the change feed cannot be read"),
-                Ok(()) if failing => tracing::info!("the change feed can be read again"),
+                Err(error) if !failing => {
+                    tracing::warn!(%error, "reading the change feed failed; will retry")
+                }
+                Ok(()) if failing => tracing::info!("reading the change feed works again"),
                 _ => {}
             }
             failing = result.is_err();
@@ -143,15 +145,15 @@ impl<S: Store + ?Sized> Tail<S> {
             tokio::select! {
                 biased;
                 () = &mut stop => return,
-                () = self.doorbell.rung() => {}
+                () = self.signal.notified() => {}
                 () = sleep(self.options.interval) => {}
             }
         }
     }
 
-    /// Where to ring when something was committed.
-    pub fn doorbell(&self) -> Doorbell {
-        self.doorbell.clone()
+    /// What to notify when something was committed.
+    pub fn signal(&self) -> ChangeSignal {
+        self.signal.clone()
     }
 
     /// Calls `renew` whenever the set of signing keys may have changed, and is not fresh before that is
@@ -189,11 +191,11 @@ impl<S: Store + ?Sized> Tail<S> {
 
     /// Makes a change that was committed here effective on this node.
     pub(super) fn apply(&self, change: &Change) {
-        self.hear(change, Knowledge::Here(self.begun.load(Ordering::SeqCst)));
+        self.apply_from(change, ChangeOrigin::Local(self.begun.load(Ordering::SeqCst)));
     }
 
     /// Makes a change effective on this node. Doing so twice does no harm.
-    fn hear(&self, change: &Change, how: Knowledge) {
+    fn apply_from(&self, change: &Change, origin: ChangeOrigin) {
         if let Change::Revoked { what, id, epoch, client, expires_at, at } = *change {
             match RevocationKind::from_u8(what) {
                 Some(kind) => {
@@ -203,10 +205,12 @@ impl<S: Store + ?Sized> Tail<S> {
                         seen(Duration::from_millis(elapsed).as_secs_f64());
                     }
                 }
-                None => tracing::error!(what, "a revocation of a kind this version does not know"),
+                None => {
+                    tracing::error!(what, "ignoring a revocation of a kind that this version does not know")
+                }
             }
         }
-        self.caches.apply(change, how);
+        self.caches.apply(change, origin);
         if matches!(change, Change::Keys) {
             self.keys_changed.store(true, Ordering::SeqCst);
         }
@@ -215,8 +219,8 @@ impl<S: Store + ?Sized> Tail<S> {
     /// One read of the feed, to its end.
     async fn read(&self) -> Result<(), StoreError> {
         let mut place = self.place.lock().await;
-        // Whoever rang until here is served by this read.
-        self.doorbell.quiet().await;
+        // Notifications until here are served by this read.
+        self.signal.drain().await;
         // Counted before the first query is sent: who saw a smaller number came before this read.
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let result = self.catch_up(&mut place).await;
@@ -257,14 +261,14 @@ impl<S: Store + ?Sized> Tail<S> {
                     seq = at.seq,
                     head_epoch = page.head.epoch,
                     head_seq = page.head.seq,
-                    "the change feed is loaded anew"
+                    "the change feed has a new history; reloading revocations and emptying the caches"
                 );
                 self.fresh.forget();
                 *place = None;
                 return Ok(false);
             }
             for (seq, change) in &page.changes {
-                self.hear(change, Knowledge::Feed(*seq));
+                self.apply_from(change, ChangeOrigin::Feed(*seq));
                 at.seq = *seq;
             }
             self.history.follow(&page.changes, at);

@@ -15,9 +15,9 @@ const BATCH: u64 = 60;
 /// Tokens and families that were revoked, and the epochs of users and clients. Reading takes no lock.
 #[derive(Debug)]
 pub struct Index {
-    current: ArcSwap<Known>,
+    current: ArcSwap<IndexContents>,
     /// Held by whoever writes; inside, the successor of `current` while that is loaded.
-    writer: Mutex<Option<Arc<Known>>>,
+    writer: Mutex<Option<Arc<IndexContents>>>,
     /// The most tokens and families kept for one client.
     cap: usize,
 }
@@ -34,9 +34,9 @@ pub enum Verdict {
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    tokens: papaya::HashMap<Id, Entry>,
-    families: papaya::HashMap<Id, Entry>,
+struct IndexContents {
+    tokens: papaya::HashMap<Id, RevokedEntry>,
+    families: papaya::HashMap<Id, RevokedEntry>,
     users: papaya::HashMap<Id, Raised>,
     clients: papaya::HashMap<Id, Raised>,
     /// Clients above the cap, until the last entry that was not kept has expired.
@@ -45,7 +45,7 @@ struct Known {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct RevokedEntry {
     client: ClientKey,
     until: UnixTime,
 }
@@ -139,7 +139,7 @@ impl Index {
     }
 }
 
-impl Known {
+impl IndexContents {
     fn verdict(&self, what: &Revocable) -> Verdict {
         let below = |raised: &papaya::HashMap<Id, Raised>, id: &Id, issued: u32| {
             raised.pin().get(id).is_some_and(|raised| issued < raised.epoch)
@@ -172,7 +172,7 @@ impl Known {
     fn revoke(
         &self,
         ledger: &mut Ledger,
-        entries: &papaya::HashMap<Id, Entry>,
+        entries: &papaya::HashMap<Id, RevokedEntry>,
         revocation: &Revocation,
         cap: usize,
     ) -> bool {
@@ -191,7 +191,7 @@ impl Known {
             *live += 1;
         }
         ledger.due.entry(until.0 / BATCH).or_default().push((kind, id));
-        entries.insert(id, Entry { client, until });
+        entries.insert(id, RevokedEntry { client, until });
         known.is_none()
     }
 
@@ -229,7 +229,7 @@ fn raise(
     new
 }
 
-fn forget(ledger: &mut Ledger, entries: &papaya::HashMap<Id, Entry>, id: Id, now: UnixTime) {
+fn forget(ledger: &mut Ledger, entries: &papaya::HashMap<Id, RevokedEntry>, id: Id, now: UnixTime) {
     // An entry that was prolonged is listed in a later batch too.
     let entries = entries.pin();
     if let Ok(Some((_, entry))) = entries.remove_if(&id, |_, entry| entry.until < now)

@@ -1,7 +1,7 @@
 //! One cache in this process's memory: bounded in bytes, each entry in time, one flight per key.
 //!
 //! A fill that was overtaken by a change is not kept. Keys fall into stripes; a stripe counts the
-//! changes heard for its keys. Who reads a row takes the count *before* the read, and the row is kept
+//! changes applied to its keys. Who reads a row takes the count *before* the read, and the row is kept
 //! only if the count is still the same, checked and inserted under the stripe's lock; a change counts
 //! and removes under the same lock. So however late a fill arrives, it cannot bring back what a change
 //! has removed. Hits take no stripe.
@@ -21,9 +21,9 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync:
 use tokio::sync::watch;
 
 use super::{
-    count::{CacheFigures, Counts, OnLoad, Tier, one},
-    heard::{Heard, Knowledge},
-    policy::Policy,
+    policy::CachePolicy,
+    stats::{CacheCounters, CacheStats, LoadObserver, Tier, one},
+    watermarks::{ChangeOrigin, Watermarks},
     weigh::Weigh,
 };
 use crate::store::StoreError;
@@ -37,12 +37,12 @@ type Row<V> = Result<Option<Arc<V>>, StoreError>;
 
 /// What a read brings: a row, and for how long it may be kept if not for the whole lifetime.
 #[derive(Debug)]
-pub(super) struct Loaded<V> {
+pub(super) struct LoadedRow<V> {
     pub(super) value: Option<Arc<V>>,
     pub(super) keeps: Duration,
 }
 
-impl<V> From<Option<Arc<V>>> for Loaded<V> {
+impl<V> From<Option<Arc<V>>> for LoadedRow<V> {
     fn from(value: Option<Arc<V>>) -> Self {
         Self { value, keeps: Duration::MAX }
     }
@@ -50,30 +50,30 @@ impl<V> From<Option<Arc<V>>> for Loaded<V> {
 
 /// One cache. Times are those of the boot clock.
 pub(super) struct L1<K, V> {
-    pub(super) policy: &'static Policy,
+    pub(super) policy: &'static CachePolicy,
     ttl: Duration,
-    entries: Cache<K, Entry<V>, ByBytes, DefaultHashBuilder, CountEvictions>,
+    entries: Cache<K, CacheEntry<V>, ByBytes, DefaultHashBuilder, CountEvictions>,
     stripes: Box<[Mutex<Stripe<K, V>>]>,
     hasher: RandomState,
     fills: AtomicU64,
-    counts: Arc<Counts>,
+    counts: Arc<CacheCounters>,
     /// Which values from elsewhere may still be believed.
-    heard: Heard,
+    watermarks: Watermarks,
 }
 
-struct Entry<V> {
+struct CacheEntry<V> {
     value: Option<Arc<V>>,
     expires: Duration,
     weight: u64,
 }
 
-impl<V> Clone for Entry<V> {
+impl<V> Clone for CacheEntry<V> {
     fn clone(&self) -> Self {
         Self { value: self.value.clone(), ..*self }
     }
 }
 
-/// Keys that share a count of the changes heard for them.
+/// Keys that share a count of the changes applied to them.
 struct Stripe<K, V> {
     changes: u64,
     /// Reads under way that nothing has overtaken; later misses wait for them.
@@ -83,27 +83,27 @@ struct Stripe<K, V> {
 #[derive(Clone)]
 struct ByBytes;
 
-impl<K, V> Weighter<K, Entry<V>> for ByBytes {
-    fn weight(&self, _: &K, entry: &Entry<V>) -> u64 {
+impl<K, V> Weighter<K, CacheEntry<V>> for ByBytes {
+    fn weight(&self, _: &K, entry: &CacheEntry<V>) -> u64 {
         entry.weight
     }
 }
 
 #[derive(Clone)]
-struct CountEvictions(Arc<Counts>);
+struct CountEvictions(Arc<CacheCounters>);
 
-impl<K, V> Lifecycle<K, Entry<V>> for CountEvictions {
+impl<K, V> Lifecycle<K, CacheEntry<V>> for CountEvictions {
     type RequestState = ();
 
-    fn on_evict(&self, _: &mut (), _: K, _: Entry<V>) {
+    fn on_evict(&self, _: &mut (), _: K, _: CacheEntry<V>) {
         one(&self.0.evicted_size);
     }
 }
 
 impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
     /// An empty cache with its share of the memory. Entries live for at most `ttl`.
-    pub(super) fn new(policy: &'static Policy, max_memory: u64, ttl: Duration) -> Self {
-        let counts = Arc::<Counts>::default();
+    pub(super) fn new(policy: &'static CachePolicy, max_memory: u64, ttl: Duration) -> Self {
+        let counts = Arc::<CacheCounters>::default();
         let capacity = max_memory / 100 * policy.share;
         let items = usize::try_from(capacity / policy.typical).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
@@ -116,8 +116,8 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         let stripe = || Mutex::new(Stripe { changes: 0, flights: HashMap::new() });
         let stripes = std::iter::repeat_with(stripe).take(STRIPES).collect();
         let fills = AtomicU64::new(0);
-        let (hasher, heard) = (RandomState::new(), Heard::default());
-        Self { policy, ttl, entries, stripes, hasher, fills, counts, heard }
+        let (hasher, watermarks) = (RandomState::new(), Watermarks::default());
+        Self { policy, ttl, entries, stripes, hasher, fills, counts, watermarks }
     }
 
     /// What is in memory: the row, or that there is none; the outer `None` if nothing is known.
@@ -148,7 +148,7 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<R, StoreError>>,
-        R: Into<Loaded<V>>,
+        R: Into<LoadedRow<V>>,
     {
         loop {
             match self.board(key, now) {
@@ -167,18 +167,18 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
     /// The least place in the feed that a value of this key from elsewhere must have been read at;
     /// `None` if none is to be believed yet.
     pub(super) fn floor<Q: Hash + ?Sized>(&self, key: &Q, ended: u64) -> Option<u64> {
-        self.heard.floor(self.hasher.hash_one(key), ended)
+        self.watermarks.floor(self.hasher.hash_one(key), ended)
     }
 
     /// Forgets one key: its row has changed.
-    pub(super) fn invalidate<Q>(&self, key: &Q, how: Knowledge)
+    pub(super) fn invalidate<Q>(&self, key: &Q, origin: ChangeOrigin)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         // Before the change is counted: whoever looked at the floor before this is overtaken.
-        self.heard.raise(self.hasher.hash_one(key), how);
-        self.counts.changed(how);
+        self.watermarks.raise(self.hasher.hash_one(key), origin);
+        self.counts.changed(origin);
         let mut stripe = self.stripe(key);
         stripe.changes += 1;
         stripe.flights.remove(key);
@@ -188,9 +188,9 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
     }
 
     /// Forgets every row of which `gone` is true; for changes that do not name the key.
-    pub(super) fn invalidate_where(&self, how: Knowledge, gone: impl Fn(&V) -> bool) {
-        self.heard.raise_all(how);
-        self.counts.changed(how);
+    pub(super) fn invalidate_where(&self, origin: ChangeOrigin, gone: impl Fn(&V) -> bool) {
+        self.watermarks.raise_all(origin);
+        self.counts.changed(origin);
         self.overtake_all();
         self.entries.retain(|_, entry| {
             let keep = !entry.value.as_deref().is_some_and(&gone);
@@ -201,16 +201,16 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         });
     }
 
-    /// Forgets everything, also what was heard: the feed begins anew.
+    /// Forgets everything, also the watermarks: the feed begins anew.
     pub(super) fn clear(&self) {
-        self.heard.forget();
+        self.watermarks.forget();
         self.overtake_all();
         self.counts.invalidated.fetch_add(self.entries.len() as u64, Ordering::Relaxed);
         self.entries.clear();
     }
 
     /// Has `on_load` told how long each load takes. Only the first call of this has an effect.
-    pub(super) fn on_load(&self, on_load: OnLoad) {
+    pub(super) fn on_load(&self, on_load: LoadObserver) {
         // A second observer is a mistake in the wiring that harms nobody.
         let _ = self.counts.on_load.set(on_load);
     }
@@ -221,12 +221,12 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
     }
 
     /// What the cache did, and what it holds.
-    pub(super) fn figures(&self) -> CacheFigures {
-        CacheFigures {
+    pub(super) fn stats(&self) -> CacheStats {
+        CacheStats {
             entries: self.entries.len() as u64,
             weight: self.entries.weight(),
             capacity: self.entries.capacity(),
-            ..self.counts.figures(self.policy.name, Tier::Local)
+            ..self.counts.stats(self.policy.name, Tier::Local)
         }
     }
 
@@ -272,14 +272,14 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         }
     }
 
-    fn entry(&self, key: &K, Loaded { value, keeps }: Loaded<V>, now: Duration) -> Entry<V> {
+    fn entry(&self, key: &K, LoadedRow { value, keeps }: LoadedRow<V>, now: Duration) -> CacheEntry<V> {
         let heap = value.as_deref().map_or(0, Weigh::weight);
         let weight = (OVERHEAD + key.weight() + heap) as u64;
         // Between four fifths and all of the lifetime, so that what was filled together does not
         // expire together.
         let dice = self.hasher.hash_one(self.fills.fetch_add(1, Ordering::Relaxed)) % 1024;
         let ttl = self.ttl - self.ttl / 5 * u32::try_from(dice).unwrap_or(0) / 1024;
-        Entry { value, expires: now + ttl.min(keeps), weight }
+        CacheEntry { value, expires: now + ttl.min(keeps), weight }
     }
 }
 
@@ -309,10 +309,10 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> Flight<'_, K, V> {
     async fn fly<F, R>(mut self, now: Duration, read: impl Fn() -> F) -> Row<V>
     where
         F: Future<Output = Result<R, StoreError>>,
-        R: Into<Loaded<V>>,
+        R: Into<LoadedRow<V>>,
     {
         let begun = Instant::now();
-        let mut row: Result<Loaded<V>, _> = read().await.map(Into::into);
+        let mut row: Result<LoadedRow<V>, _> = read().await.map(Into::into);
         if let Ok(loaded) = &row
             && !self.keep(loaded, now)
         {
@@ -333,13 +333,13 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> Flight<'_, K, V> {
     }
 
     /// Keeps a row unless a change has overtaken it; `false` then.
-    fn keep(&self, loaded: &Loaded<V>, now: Duration) -> bool {
+    fn keep(&self, loaded: &LoadedRow<V>, now: Duration) -> bool {
         let stripe = self.l1.stripe(&self.key);
         if stripe.changes != self.changes {
             return false;
         }
         if loaded.value.is_some() || self.l1.policy.misses {
-            let loaded = Loaded { value: loaded.value.clone(), keeps: loaded.keeps };
+            let loaded = LoadedRow { value: loaded.value.clone(), keeps: loaded.keeps };
             let entry = self.l1.entry(&self.key, loaded, now);
             self.l1.entries.insert(self.key.clone(), entry);
         }

@@ -1,7 +1,7 @@
 //! The second tier: rows in Redis, sealed, that every node of the installation may use.
 //!
 //! A value is used only if it opens for its very place (cache and key), has not expired, was read in
-//! the history of the feed this node follows, and not before the last change this node has heard of for
+//! the history of the feed this node follows, and not before the last change this node has applied for
 //! its key. So a value that was forged, moved, put back, or filled in late is a miss, and so is
 //! everything when Redis is away. Names in Redis are digests under a key: they tell nothing, and
 //! installations that share a Redis do not meet.
@@ -16,11 +16,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
 use super::{
-    count::{CacheFigures, Counts, Tier, one},
     history::Stamp,
-    l1::Loaded,
-    policy::{self, Policy},
-    redis::Redis,
+    l1::LoadedRow,
+    policy::{self, CachePolicy},
+    redis::RedisClient,
+    stats::{CacheCounters, CacheStats, Tier, one},
 };
 use crate::{
     crypto::seal::{Purpose, Sealer},
@@ -35,14 +35,14 @@ const FORM: u8 = 1;
 
 /// See the module.
 pub(super) struct L2 {
-    redis: Arc<Redis>,
+    redis: Arc<RedisClient>,
     sealer: Arc<Sealer>,
     clock: Clock,
     ttl: Duration,
     dice: RandomState,
     fills: AtomicU64,
     writes: Arc<Semaphore>,
-    counts: [Counts; policy::SHARED.len()],
+    counts: [CacheCounters; policy::SHARED.len()],
 }
 
 /// A record that can be kept outside the process.
@@ -54,18 +54,18 @@ pub(super) trait Portable: Sized {
 }
 
 /// A key as part of a place.
-pub(super) trait Named {
+pub(super) trait PortableKey {
     fn name(&self) -> &[u8];
 }
 
 /// Where a value lies: what seals it to its place, and the name it has in Redis.
-pub(super) struct Place {
+pub(super) struct SealedPlace {
     pub(super) sealed_to: Vec<u8>,
     pub(super) name: String,
 }
 
 impl L2 {
-    pub(super) fn new(redis: Arc<Redis>, sealer: Arc<Sealer>, clock: Clock, ttl: Duration) -> Self {
+    pub(super) fn new(redis: Arc<RedisClient>, sealer: Arc<Sealer>, clock: Clock, ttl: Duration) -> Self {
         Self {
             redis,
             sealer,
@@ -79,23 +79,23 @@ impl L2 {
     }
 
     /// The place of a key in a cache.
-    pub(super) fn place(&self, cache: &str, key: &[u8]) -> Place {
+    pub(super) fn place(&self, cache: &str, key: &[u8]) -> SealedPlace {
         let mut sealed_to = Vec::with_capacity(cache.len() + 1 + key.len());
         sealed_to.extend_from_slice(cache.as_bytes());
         // No name of a cache has a zero byte, so the two cannot be divided differently.
         sealed_to.push(0);
         sealed_to.extend_from_slice(key);
         let name = format!("chancery:{}", self.sealer.name(&sealed_to));
-        Place { sealed_to, name }
+        SealedPlace { sealed_to, name }
     }
 
     /// The value at a place, if `believed` says so of its stamp.
     pub(super) async fn get<V: Portable>(
         &self,
-        policy: &Policy,
-        place: &Place,
+        policy: &CachePolicy,
+        place: &SealedPlace,
         believed: impl Fn(Stamp) -> bool,
-    ) -> Option<Loaded<V>> {
+    ) -> Option<LoadedRow<V>> {
         let counts = self.counts(policy)?;
         let sealed = match self.redis.get(&place.name).await {
             Ok(Some(sealed)) => sealed,
@@ -122,11 +122,11 @@ impl L2 {
         }
         counts.hits.add();
         let keeps = Duration::from_millis(expires - now).min(self.ttl);
-        Some(Loaded { value: value.map(Arc::new), keeps })
+        Some(LoadedRow { value: value.map(Arc::new), keeps })
     }
 
     /// Writes a value in the background, if there is room for one more.
-    pub(super) fn put<V: Portable>(&self, place: Place, stamp: Stamp, value: Option<&V>) {
+    pub(super) fn put<V: Portable>(&self, place: SealedPlace, stamp: Stamp, value: Option<&V>) {
         let Some(keep) = self.lifetime() else { return };
         let expires = self.clock.millis() + u64::try_from(keep.as_millis()).unwrap_or(0);
         let Some(sealed) = self.seal(&place, stamp, expires, value) else { return };
@@ -138,7 +138,7 @@ impl L2 {
     }
 
     /// Deletes values in the background: their rows have changed. Nothing hangs on it.
-    pub(super) fn delete(&self, places: Vec<Place>) {
+    pub(super) fn delete(&self, places: Vec<SealedPlace>) {
         let redis = Arc::clone(&self.redis);
         self.in_background(async move {
             for place in places {
@@ -149,9 +149,9 @@ impl L2 {
     }
 
     /// What each cache did in Redis.
-    pub(super) fn figures(&self) -> Vec<CacheFigures> {
-        let figures = policy::SHARED.iter().zip(&self.counts);
-        figures.map(|(policy, counts)| counts.figures(policy.name, Tier::Redis)).collect()
+    pub(super) fn stats(&self) -> Vec<CacheStats> {
+        let stats = policy::SHARED.iter().zip(&self.counts);
+        stats.map(|(policy, counts)| counts.stats(policy.name, Tier::Redis)).collect()
     }
 
     /// Something sealed under a name of its own, without a stamp.
@@ -175,7 +175,7 @@ impl L2 {
     /// form ‖ epoch ‖ seq ‖ mark ‖ expiry ‖ row; without a row, there is none.
     fn seal<V: Portable>(
         &self,
-        place: &Place,
+        place: &SealedPlace,
         stamp: Stamp,
         expires: u64,
         value: Option<&V>,
@@ -190,7 +190,7 @@ impl L2 {
         Some(self.sealer.seal(Purpose::Cache, &place.sealed_to, &plaintext))
     }
 
-    fn open<V: Portable>(&self, place: &Place, sealed: &[u8]) -> Option<(Stamp, u64, Option<V>)> {
+    fn open<V: Portable>(&self, place: &SealedPlace, sealed: &[u8]) -> Option<(Stamp, u64, Option<V>)> {
         let plaintext = self.sealer.open(Purpose::Cache, &place.sealed_to, sealed)?;
         let (form, rest) = plaintext.split_first()?;
         let (numbers, row) = rest.split_first_chunk::<32>()?;
@@ -219,7 +219,7 @@ impl L2 {
         });
     }
 
-    fn counts(&self, policy: &Policy) -> Option<&Counts> {
+    fn counts(&self, policy: &CachePolicy) -> Option<&CacheCounters> {
         let place = policy::SHARED.iter().position(|shared| shared.name == policy.name)?;
         self.counts.get(place)
     }
@@ -253,7 +253,7 @@ impl Portable for User {
     }
 }
 
-impl Named for str {
+impl PortableKey for str {
     fn name(&self) -> &[u8] {
         self.as_bytes()
     }
@@ -261,7 +261,7 @@ impl Named for str {
 
 macro_rules! ids {
     ($($id:ident)*) => {$(
-        impl Named for $id {
+        impl PortableKey for $id {
             fn name(&self) -> &[u8] {
                 &self.0.0
             }

@@ -3,7 +3,7 @@
 #[path = "../../tests/servers/mod.rs"]
 mod servers;
 
-mod doorbell;
+mod change_notifications;
 mod promise;
 mod shared;
 mod strategies;
@@ -19,7 +19,7 @@ use std::{
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::{CacheOptions, Cached, Redis, RedisOptions, testing::*};
+use super::{CacheOptions, Cached, RedisClient, RedisOptions, testing::*};
 use crate::{
     crypto::{
         keys::{MasterKey, MasterKeys},
@@ -107,7 +107,7 @@ fn store() -> Arc<Fake> {
     store
 }
 
-async fn node_over(store: &Arc<Fake>, options: CacheOptions, redis: Option<Arc<Redis>>) -> One {
+async fn node_over(store: &Arc<Fake>, options: CacheOptions, redis: Option<Arc<RedisClient>>) -> One {
     let (link, clock) = (Arc::new(Link::new(store.clone())), Clock::manual(NOW));
     let mut cached = Cached::new(link.clone(), options, clock.clone());
     if let Some(redis) = redis {
@@ -124,7 +124,7 @@ impl One {
     }
 
     /// Reads the feed.
-    async fn hear(&self) {
+    async fn read_feed(&self) {
         self.cached.tail().start().await.expect("the store answers");
     }
 
@@ -149,13 +149,13 @@ fn breaker() -> Arc<Breaker> {
 }
 
 /// A connected Redis.
-async fn connected(options: &RedisOptions) -> Arc<Redis> {
-    let redis = Redis::open(options, breaker()).expect("good options");
+async fn connected(options: &RedisOptions) -> Arc<RedisClient> {
+    let redis = RedisClient::open(options, breaker()).expect("good options");
     redis.probe().await.expect("Redis answers");
     redis
 }
 
-async fn via(server: &servers::Redis) -> Arc<Redis> {
+async fn via(server: &servers::Redis) -> Arc<RedisClient> {
     connected(&patient(server.url())).await
 }
 

@@ -4,7 +4,7 @@ use crate::{model::*, store::Change};
 
 /// How one cache behaves. Memory (L1) is the first tier of all of them.
 #[derive(Clone, Copy, Debug)]
-pub struct Policy {
+pub struct CachePolicy {
     /// Its name in metrics.
     pub name: &'static str,
     /// Its part of `cache.max_memory`, in per cent.
@@ -19,21 +19,25 @@ pub struct Policy {
 
 /// Clients by `client_id`. Misses are not kept: names that do not exist are free to invent, and would
 /// push out those that do.
-pub const CLIENT: Policy = Policy { name: "client", share: 25, typical: 1_500, misses: false, shared: true };
+pub const CLIENT: CachePolicy =
+    CachePolicy { name: "client", share: 25, typical: 1_500, misses: false, shared: true };
 /// Clients by row key.
-pub const CLIENT_BY_KEY: Policy =
-    Policy { name: "client_by_key", share: 15, typical: 1_500, misses: false, shared: true };
+pub const CLIENT_BY_KEY: CachePolicy =
+    CachePolicy { name: "client_by_key", share: 15, typical: 1_500, misses: false, shared: true };
 /// Resources by URI. Misses are kept: audiences that are no registered resource are asked for with
 /// every introspection.
-pub const RESOURCE: Policy = Policy { name: "resource", share: 10, typical: 300, misses: true, shared: true };
+pub const RESOURCE: CachePolicy =
+    CachePolicy { name: "resource", share: 10, typical: 300, misses: true, shared: true };
 /// Users by id.
-pub const USER: Policy = Policy { name: "user", share: 25, typical: 1_200, misses: false, shared: true };
+pub const USER: CachePolicy =
+    CachePolicy { name: "user", share: 25, typical: 1_200, misses: false, shared: true };
 /// Families by id. Not shared: most are read a few times in their life, and to write each of them to
 /// Redis would cost more than it saves.
-pub const FAMILY: Policy = Policy { name: "grant", share: 25, typical: 600, misses: false, shared: false };
+pub const FAMILY: CachePolicy =
+    CachePolicy { name: "grant", share: 25, typical: 600, misses: false, shared: false };
 
 /// Those that Redis has a part in.
-pub(super) const SHARED: [Policy; 4] = [CLIENT, CLIENT_BY_KEY, RESOURCE, USER];
+pub(super) const SHARED: [CachePolicy; 4] = [CLIENT, CLIENT_BY_KEY, RESOURCE, USER];
 
 /// What a change makes untrue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -22,13 +22,13 @@ impl<S: Store + ?Sized> Tail<S> {
     /// Waits for a read that all who wait share: any that makes the node fresh or, if `strict`, one
     /// begun after this call.
     pub(super) async fn confirm(&self, strict: bool) -> Result<(), Stale> {
-        timeout(DEADLINE, self.heard(strict)).await.unwrap_or(Err(Stale))
+        timeout(DEADLINE, self.await_read(strict)).await.unwrap_or(Err(Stale))
     }
 
-    async fn heard(&self, strict: bool) -> Result<(), Stale> {
+    async fn await_read(&self, strict: bool) -> Result<(), Stale> {
         let mut ended = self.ended.subscribe();
         let arrived = self.begun.load(Ordering::SeqCst);
-        let mut rung = false;
+        let mut notified = false;
         loop {
             let Ended { well, badly } = *ended.borrow_and_update();
             let confirmed = well > arrived;
@@ -41,9 +41,9 @@ impl<S: Store + ?Sized> Tail<S> {
             // Once is enough, unless a read succeeded and then the machine slept, or its clock was
             // set, before we could answer. A read that is under way may do for those not strict.
             let idle = self.begun.load(Ordering::SeqCst) == well.max(badly);
-            if (!rung || confirmed) && (strict || idle) {
-                self.doorbell.ring();
-                rung = true;
+            if (!notified || confirmed) && (strict || idle) {
+                self.signal.notify();
+                notified = true;
             }
             ended.changed().await.map_err(|_| Stale)?;
         }
@@ -59,7 +59,7 @@ impl<S: Store + ?Sized> Tail<S> {
         let ids: Vec<_> = what.iter().flat_map(|what| names(what)).collect();
         let rows = timeout(DEADLINE, self.store.revocations_of(&ids)).await;
         let rows = rows.map_err(|_| Stale)?.map_err(|error| {
-            tracing::warn!(%error, "revocations cannot be confirmed");
+            tracing::warn!(%error, "looking up revocations in the store failed");
             Stale
         })?;
         let revoked: HashSet<_> = rows.into_iter().map(|row| (row.kind, row.id)).collect();
@@ -211,7 +211,7 @@ mod tests {
             node.run();
             node.store.feed.arrived(3).await;
             revoke_elsewhere(&node, 7).await;
-            assert_eq!(revoked(&node, 7).await, Ok(false), "{name}: not heard of yet");
+            assert_eq!(revoked(&node, 7).await, Ok(false), "{name}: not applied yet");
             event(&node.clock);
             assert_eq!(revoked(&node, 7).await, Ok(true), "{name}");
             assert!(node.cached.is_fresh(), "{name}: the read proved it fresh again");
@@ -225,7 +225,7 @@ mod tests {
         node.store.feed.arrived(3).await;
         node.store.feed.close();
         let reads = node.store.feed.count();
-        node.cached.tail().doorbell().ring();
+        node.cached.tail().signal().notify();
         node.store.feed.arrived(reads + 1).await;
         // A read is under way that has not seen this:
         revoke_elsewhere(&node, 7).await;

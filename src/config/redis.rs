@@ -1,4 +1,4 @@
-//! `[redis]`: the shared cache and the doorbell. It makes things faster and never makes them true.
+//! `[redis]`: the shared cache and change notifications. It makes nodes faster; nothing depends on it.
 
 use std::{path::PathBuf, time::Duration};
 

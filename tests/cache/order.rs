@@ -31,7 +31,7 @@ async fn no_change_is_missed_however_commits_overlap() {
     let nodes: Vec<_> = stores.iter().map(|store| node(Arc::clone(store))).collect();
     for node in &nodes {
         node.tail().start().await.expect("the feed is read");
-        // No doorbell between the nodes: every ring is lost.
+        // No notifications between the nodes: only the interval is left.
         tokio::spawn(Arc::clone(node.tail()).run(std::future::pending()));
     }
     let client = client("client");
@@ -54,8 +54,8 @@ async fn no_change_is_missed_however_commits_overlap() {
     assert_eq!(places, (1..=places.len() as u64).collect::<Vec<_>>());
     assert_eq!(revoked.len(), NODES * COMMITTERS * COMMITS);
     for token in &revoked {
-        let heard = |change: &Change| matches!(change, Change::Revoked { id, .. } if *id == token.0);
-        assert_eq!(followed.iter().filter(|(_, change)| heard(change)).count(), 1, "{token:?}");
+        let is_it = |change: &Change| matches!(change, Change::Revoked { id, .. } if *id == token.0);
+        assert_eq!(followed.iter().filter(|(_, change)| is_it(change)).count(), 1, "{token:?}");
     }
     for node in &nodes {
         for token in &revoked {

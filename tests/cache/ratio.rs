@@ -74,11 +74,11 @@ async fn memory_has_more_than_95_of_100_answers_about_clients_and_users() {
             request(&cached, &clients, &users, &mut dice).await;
         }
     }
-    let asked = |name| cached.stats().iter().any(|figures| figures.cache == name && figures.hits > 0);
+    let asked = |name| cached.stats().iter().any(|stats| stats.cache == name && stats.hits > 0);
     assert!(["client", "client_by_key", "user", "resource"].into_iter().all(asked));
-    for figures in cached.stats().iter().filter(|figures| figures.hits + figures.misses > 0) {
-        let ratio = figures.hits as f64 / (figures.hits + figures.misses) as f64;
-        assert!(ratio > 0.95, "{}: {ratio:.3}, {figures:?}", figures.cache);
+    for stats in cached.stats().iter().filter(|stats| stats.hits + stats.misses > 0) {
+        let ratio = stats.hits as f64 / (stats.hits + stats.misses) as f64;
+        assert!(ratio > 0.95, "{}: {ratio:.3}, {stats:?}", stats.cache);
     }
 }
 

@@ -177,7 +177,7 @@ async fn what_is_configured_is_tried_on_demand() {
     let looked = machine.run(&["check-config", "--connect"]).with_code(0).out;
     assert!(looked.contains("The store answers"), "{looked}");
     let node = machine.serve();
-    eventually(BOUND, "Redis is used", || health(&node)["redis"]["doorbell"] == true);
+    eventually(BOUND, "Redis is used", || health(&node)["redis"]["subscribed"] == true);
     drop(redis);
     let looked = machine.run(&["check-config", "--connect"]).with_code(1);
     assert!(looked.err.contains("Redis cannot be used"), "{looked:?}");
@@ -194,7 +194,7 @@ async fn a_redis_that_wants_another_password_is_named_at_the_start_and_on_demand
     let looked = place.run(&["check-config", "--connect"]).with_code(1);
     assert!(looked.err.contains("refused the user name or password"), "{looked:?}");
     let log = place.serve().log.clone();
-    let said: Vec<_> = log.lines().filter(|line| line.contains("Redis cannot be used")).collect();
+    let said: Vec<_> = log.lines().filter(|line| line.contains("Redis unavailable")).collect();
     assert_eq!(said.len(), 1, "{log}");
     assert!(said[0].contains("WARN") && said[0].contains("refused the user name or password"), "{log}");
     assert!(!log.contains("hunter3"), "{log}");

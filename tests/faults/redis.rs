@@ -44,8 +44,8 @@ impl Shared {
     }
 
     /// News travels at once again.
-    async fn the_doorbell_rings(&self) {
-        servers::until("the doorbell to ring again", async || {
+    async fn notifications_arrive(&self) {
+        servers::until("change notifications to arrive again", async || {
             propagation(&self.site, 5, "once Redis is back").await[2] < Duration::from_millis(100)
         })
         .await;
@@ -64,7 +64,7 @@ async fn redis_killed_under_load_and_restarted_empty_fails_no_request() {
             load.until_answered(100, Some(node), DEADLINE).await;
         }
         shared.redis.restart().await;
-        shared.the_doorbell_rings().await;
+        shared.notifications_arrive().await;
     }
     shared.nobody_noticed(load).await;
 }
@@ -88,7 +88,7 @@ async fn redis_cut_off_under_load_fails_no_request() {
     }
     shared.proxy.cut();
     shared.proxy.resume();
-    shared.the_doorbell_rings().await;
+    shared.notifications_arrive().await;
     shared.nobody_noticed(load).await;
 }
 

@@ -1,11 +1,11 @@
-//! The promises once more with Redis as the second tier and as the doorbell, over every store: it may
+//! The promises once more with Redis as the second tier and for change notifications, over every store: it may
 //! make nodes faster, never other.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chancery::{
-    cache::{CacheOptions, Cached, Redis, RedisOptions},
+    cache::{CacheOptions, Cached, RedisClient, RedisOptions},
     crypto::{
         keys::{MasterKey, MasterKeys},
         random::Random,
@@ -76,22 +76,22 @@ impl Shared {
         let cached = Cached::new(self.store().await, CacheOptions::default(), Clock::system());
         let cached = Arc::new(cached.with_redis(Arc::clone(&redis), Arc::clone(&self.sealer)));
         cached.tail().start().await.expect("the feed is read");
-        let doorbell = cached.remote_doorbell().expect("there is a Redis");
+        let notifications = cached.change_notifications().expect("there is a Redis");
         tokio::spawn(cached.tail().clone().run(std::future::pending()));
         tokio::spawn(redis.run(std::future::pending()));
-        tokio::spawn(Arc::clone(doorbell).run(std::future::pending()));
+        tokio::spawn(Arc::clone(notifications).run(std::future::pending()));
         cached
     }
 }
 
-async fn connected() -> Arc<Redis> {
+async fn connected() -> Arc<RedisClient> {
     static SERVER: OnceCell<servers::Redis> = OnceCell::const_new();
     let server = SERVER.get_or_init(servers::Redis::start).await;
     // A machine full of tests may stall for longer than Redis is given.
     let options =
         RedisOptions { command_timeout: Duration::from_secs(10), ..RedisOptions::new(server.url()) };
     let redis =
-        Redis::open(&options, Arc::new(Breaker::new(BreakerOptions::default()))).expect("good options");
+        RedisClient::open(&options, Arc::new(Breaker::new(BreakerOptions::default()))).expect("good options");
     redis.probe().await.expect("Redis answers");
     redis
 }
@@ -141,18 +141,20 @@ macro_rules! with_redis {
 
 each_promise!(with_redis);
 
-/// The suite would pass as well if nobody ever asked Redis.
+/// The suite would pass as well if Redis were never asked.
 #[tokio::test]
 async fn what_the_suite_runs_on_does_use_redis() {
     for place in [Shared::sqlite(), Shared::postgres().await, Shared::behind_pgbouncer().await] {
         let (one, other) = (place.node().await, place.node().await);
-        let listening = async || {
-            [&one, &other].iter().all(|node| node.remote_doorbell().expect("there is a Redis").is_listening())
+        let subscribed = async || {
+            [&one, &other]
+                .iter()
+                .all(|node| node.change_notifications().expect("there is a Redis").is_subscribed())
         };
-        servers::until("both nodes to listen", listening).await;
+        servers::until("both nodes to be subscribed", subscribed).await;
         one.commit(commit([Effect::InsertClient(client("web").into())])).await.expect("a client");
-        let heard = async || other.remote_doorbell().expect("there is a Redis").rings_heard() > 0;
-        servers::until("the other to hear of it", heard).await;
+        let received = async || other.change_notifications().expect("there is a Redis").received() > 0;
+        servers::until("the other to be notified", received).await;
         let mut asked = 0;
         let from_redis = async || {
             // What one has just found out, the other finds in Redis a moment later.

@@ -41,7 +41,7 @@ async fn a_node_is_fresh_only_after_it_has_loaded_what_was_revoked_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_ring_is_made_up_for_by_the_interval() {
+async fn a_lost_notification_is_made_up_for_by_the_interval() {
     let node = node(CacheOptions::default()).await;
     node.run();
     node.store.feed.arrived(3).await;
@@ -54,13 +54,13 @@ async fn a_lost_ring_is_made_up_for_by_the_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ring_wakes_the_tail_at_once() {
+async fn a_notification_wakes_the_tail_at_once() {
     let node = node(CacheOptions::default()).await;
     node.run();
     node.store.feed.arrived(3).await;
     revoke_elsewhere(&node, 7).await;
     let (reads, before) = (node.store.feed.count(), tokio::time::Instant::now());
-    node.cached.tail().doorbell().ring();
+    node.cached.tail().signal().notify();
     node.store.feed.arrived(reads + 1).await;
     tokio::task::yield_now().await;
     assert_eq!(before.elapsed(), Duration::ZERO);
@@ -244,7 +244,7 @@ enum Step {
     /// Answers are held back, or delivered.
     Rows(bool),
     Feed(bool),
-    Ring,
+    Notify,
     /// Everybody who can goes on.
     Pause,
     Restore,
@@ -257,7 +257,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..3_u8).prop_map(Step::Look),
         2 => any::<bool>().prop_map(Step::Rows),
         2 => any::<bool>().prop_map(Step::Feed),
-        2 => Just(Step::Ring),
+        2 => Just(Step::Notify),
         4 => Just(Step::Pause),
         1 => Just(Step::Restore),
     ]
@@ -303,7 +303,7 @@ async fn play(steps: Vec<Step>) {
             Step::Rows(false) => node.store.rows.close(),
             Step::Feed(true) => node.store.feed.open(),
             Step::Feed(false) => node.store.feed.close(),
-            Step::Ring => node.cached.tail().doorbell().ring(),
+            Step::Notify => node.cached.tail().signal().notify(),
             Step::Pause => {
                 for _ in 0..5 {
                     tokio::task::yield_now().await;

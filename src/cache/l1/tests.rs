@@ -14,7 +14,7 @@ use crate::{
 const START: Duration = Duration::from_secs(100);
 const TTL: Duration = Duration::from_secs(50);
 
-fn cache(policy: &'static Policy, max_memory: u64) -> L1<String, Resource> {
+fn cache(policy: &'static CachePolicy, max_memory: u64) -> L1<String, Resource> {
     L1::new(policy, max_memory, TTL)
 }
 
@@ -40,14 +40,14 @@ async fn entries_expire_between_four_fifths_and_all_of_their_lifetime() {
     let half = alive(START + TTL * 9 / 10);
     assert!((40..160).contains(&half), "{half} of 200 are left");
     assert_eq!(alive(START + TTL), 0);
-    assert_eq!(cache.figures().evicted_ttl, 200);
+    assert_eq!(cache.stats().evicted_ttl, 200);
 }
 
 #[tokio::test]
 async fn loads_are_timed_and_changes_counted_by_how_they_were_heard_of() {
     let cache = cache(&policy::RESOURCE, 10 << 20);
-    let told = Arc::new(AtomicUsize::new(0));
-    let times = Arc::clone(&told);
+    let observed = Arc::new(AtomicUsize::new(0));
+    let times = Arc::clone(&observed);
     cache.on_load(Box::new(move |took| {
         assert!(took >= Duration::from_millis(1));
         times.fetch_add(1, Ordering::SeqCst);
@@ -63,13 +63,13 @@ async fn loads_are_timed_and_changes_counted_by_how_they_were_heard_of() {
         Err::<Option<Arc<Resource>>, _>(StoreError::new(StoreErrorKind::Io, "on purpose"))
     };
     cache.load("b", START, fails).await.expect_err("it fails");
-    cache.invalidate("a", Knowledge::Here(0));
-    cache.invalidate("never held", Knowledge::Feed(1));
-    cache.invalidate_where(Knowledge::Feed(2), |_| false);
-    let figures = cache.figures();
-    assert_eq!((figures.loads, told.load(Ordering::SeqCst)), (2, 2));
-    assert!(figures.load_seconds >= 0.002, "{figures:?}");
-    assert_eq!((figures.changed_here, figures.changed_by_feed, figures.invalidated), (1, 2, 1));
+    cache.invalidate("a", ChangeOrigin::Local(0));
+    cache.invalidate("never held", ChangeOrigin::Feed(1));
+    cache.invalidate_where(ChangeOrigin::Feed(2), |_| false);
+    let stats = cache.stats();
+    assert_eq!((stats.loads, observed.load(Ordering::SeqCst)), (2, 2));
+    assert!(stats.load_seconds >= 0.002, "{stats:?}");
+    assert_eq!((stats.changed_here, stats.changed_by_feed, stats.invalidated), (1, 2, 1));
 }
 
 #[tokio::test]
@@ -79,9 +79,9 @@ async fn the_weight_stays_within_its_bound() {
         fill(&cache, &format!("https://resource-{n}.example/{}", "x".repeat(n % 200)), version(1)).await;
         assert!(cache.entries.weight() <= (1 << 20) / 10 + 64);
     }
-    let figures = cache.figures();
-    assert!(figures.entries > 100 && figures.weight > figures.capacity / 2, "{figures:?}");
-    assert_eq!(figures.evicted_size, 5_000 - figures.entries);
+    let stats = cache.stats();
+    assert!(stats.entries > 100 && stats.weight > stats.capacity / 2, "{stats:?}");
+    assert_eq!(stats.evicted_size, 5_000 - stats.entries);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn concurrent_misses_share_one_load_and_its_failure() {
     assert_eq!(loads.load(Ordering::SeqCst), 1);
     fill(&cache, "a", version(1)).await;
     assert!(cache.get("a", START).is_some(), "the failure was not kept");
-    assert_eq!(cache.figures().errors, 1);
+    assert_eq!(cache.stats().errors, 1);
 }
 
 #[tokio::test]
@@ -165,13 +165,13 @@ async fn who_comes_after_a_change_does_not_join_a_read_from_before_it() {
         }
     });
     tokio::task::yield_now().await;
-    cache.invalidate("a", Knowledge::Here(0));
+    cache.invalidate("a", ChangeOrigin::Local(0));
     let late = cache.load("a", START, || async { Ok(version(2)) }).await;
     assert_eq!(late.expect("loaded"), version(2));
     go.notify_one();
     assert_eq!(early.await.expect("no panic").expect("loaded"), version(2), "it was read once more");
     assert_eq!(cache.get("a", START), Some(version(2)));
-    assert_eq!(cache.figures().overtaken, 1);
+    assert_eq!(cache.stats().overtaken, 1);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn no_thread_ever_sees_a_row_older_than_a_change_it_could_know_of() {
             if n % 100 == 0 {
                 cache.clear()
             } else {
-                cache.invalidate("a", Knowledge::Here(0))
+                cache.invalidate("a", ChangeOrigin::Local(0))
             }
             applied.store(n, Ordering::SeqCst);
             std::thread::yield_now();

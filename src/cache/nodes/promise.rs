@@ -1,5 +1,5 @@
-//! The promise of DESIGN §6 across nodes: nobody answers from knowledge older than the bound, whatever
-//! happens between the nodes and the store, and in the end everybody knows everything.
+//! Bounded staleness across nodes: none answers from knowledge older than the bound, whatever
+//! happens between the nodes and the store, and in the end each knows everything.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,8 +47,8 @@ enum Step {
     Ask { node: usize, token: u8, strict: bool },
     /// A node is asked for a client.
     Look { node: usize, client: u8 },
-    /// The doorbell rings at a node; at all others the ring is lost.
-    Ring(usize),
+    /// A node is notified of changes; at all others the notification is lost.
+    Notify(usize),
     /// A node's read of the feed takes so long; a token is revoked elsewhere just after it has begun.
     /// Then the node loses the store for a while, at the end of which it is asked about the token.
     SlowFeed { node: usize, token: u8, takes: u64, lost: u64 },
@@ -88,7 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(node, token, takes, lost)| Step::SlowFeed { node, token, takes, lost }),
         1 => (0..3_u8).prop_map(|client| Step::Restore { client }),
         1 => (0..3_u8).prop_map(|client| Step::Failover { client }),
-        2 => node().prop_map(Step::Ring),
+        2 => node().prop_map(Step::Notify),
         1 => (node(), any::<bool>()).prop_map(|(node, cut)| Step::Cut { node, cut }),
         1 => (node(), any::<bool>()).prop_map(|(node, open)| Step::Feed { node, open }),
         1 => (node(), any::<bool>()).prop_map(|(node, open)| Step::Commits { node, open }),
@@ -105,11 +105,11 @@ async fn settle() {
     }
 }
 
-/// What was made durable when, and who has been told so.
+/// What was made durable when, and who has been answered.
 #[derive(Clone, Copy, Debug)]
 struct Done {
     at: Duration,
-    told: Option<usize>,
+    acknowledged: Option<usize>,
 }
 
 /// Behind everybody's back.
@@ -123,7 +123,7 @@ struct World {
     nodes: Vec<One>,
     revoked: BTreeMap<u8, Done>,
     switched: BTreeMap<u8, Done>,
-    /// Revocations that a failover has lost: who has heard of one may say so or not.
+    /// Revocations that a failover has lost: a node that has applied one may say so or not.
     lost: BTreeSet<u8>,
     /// Clients of which a failover has lost the last change. A node that read such a row without
     /// hearing of the change cannot know that it never was, and may keep it until the client is changed
@@ -160,24 +160,24 @@ impl World {
         self.nodes.iter().for_each(|node| node.clock.advance(Duration::from_millis(millis)));
     }
 
-    /// Commits through a node, and tells whether the store did it and whether the caller was told.
+    /// Commits through a node, and says whether the store did it and whether the caller was answered.
     async fn commit(&self, node: usize, effect: Effect) -> Option<Done> {
         let (before, cached) = (self.store.state().head.seq, self.nodes[node].cached.clone());
         let task = tokio::spawn(async move { cached.commit(commit(effect)).await });
         settle().await;
         let done = self.store.state().head.seq > before;
-        let told = task.is_finished() && task.await.expect("no panic").is_ok();
-        done.then(|| Done { at: self.now(), told: told.then_some(node) })
+        let acknowledged = task.is_finished() && task.await.expect("no panic").is_ok();
+        done.then(|| Done { at: self.now(), acknowledged: acknowledged.then_some(node) })
     }
 
     /// Whether a node may still not know of something.
     fn may_be_unknown(&self, done: Done, node: usize) -> bool {
-        done.told != Some(node) && self.now() <= done.at + FeedOptions::default().max_staleness
+        done.acknowledged != Some(node) && self.now() <= done.at + FeedOptions::default().max_staleness
     }
 
-    /// Nobody was told of what became of a client.
+    /// A change of a client that no caller was answered for.
     fn happened_elsewhere(&mut self, client: u8) {
-        self.switched.insert(client, Done { at: self.now(), told: None });
+        self.switched.insert(client, Done { at: self.now(), acknowledged: None });
     }
 
     fn fail_over(&mut self, client: u8) {
@@ -216,7 +216,7 @@ impl World {
             Step::Revoke { node, token } => {
                 if let Some(done) = self.commit(node, revoke(client_key(0), token)).await {
                     let first = self.revoked.entry(token).or_insert(done);
-                    first.told = first.told.or(done.told);
+                    first.acknowledged = first.acknowledged.or(done.acknowledged);
                 }
             }
             Step::Ask { node, token: n, strict } => {
@@ -254,7 +254,7 @@ impl World {
             }
             Step::SlowFeed { node, token, takes, lost } => {
                 self.nodes[node].link.feed.close();
-                self.nodes[node].cached.tail().doorbell().ring();
+                self.nodes[node].cached.tail().signal().notify();
                 settle().await;
                 let elsewhere = (node + 1) % NODES;
                 Box::pin(self.play(Step::Revoke { node: elsewhere, token })).await;
@@ -278,7 +278,7 @@ impl World {
             Step::Failover { client } => self.fail_over(client),
             Step::Rows { node, open: true } => self.nodes[node].link.rows.open(),
             Step::Rows { node, open: false } => self.nodes[node].link.rows.close(),
-            Step::Ring(node) => self.nodes[node].cached.tail().doorbell().ring(),
+            Step::Notify(node) => self.nodes[node].cached.tail().signal().notify(),
             Step::Cut { node, cut } => self.nodes[node].link.cut(cut),
             Step::Feed { node, open: true } => self.nodes[node].link.feed.open(),
             Step::Feed { node, open: false } => self.nodes[node].link.feed.close(),
@@ -305,7 +305,7 @@ impl World {
             node.link.commits.open();
         }
         for node in &self.nodes {
-            node.hear().await;
+            node.read_feed().await;
             for token_of in self.revoked.keys() {
                 let verdict = node.cached.tail().index().verdict(&token(client_key(0), *token_of));
                 assert_eq!(verdict, Verdict::Revoked, "{token_of}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{servers::until, *};
-use crate::cache::{CacheFigures, heard::Knowledge, policy};
+use crate::cache::{CacheStats, policy, watermarks::ChangeOrigin};
 
 /// Somebody who may do with Redis what he likes, but has no key.
 struct Attacker(redis::aio::MultiplexedConnection);
@@ -48,12 +48,12 @@ impl One {
     /// Has a client go from memory, as if to make room.
     fn forget(&self, n: u8) {
         let client_id = format!("client-{n}");
-        self.cached.tail().caches.client.invalidate(client_id.as_str(), Knowledge::Feed(0));
+        self.cached.tail().caches.client.invalidate(client_id.as_str(), ChangeOrigin::Feed(0));
     }
 }
 
 /// What the cache of clients did in Redis.
-fn figures(node: &One) -> CacheFigures {
+fn redis_stats(node: &One) -> CacheStats {
     node.cached.shared_stats()[0]
 }
 
@@ -78,7 +78,7 @@ async fn a_row_that_one_node_has_read_spares_the_next_the_store() {
     let asked = next.link.rows.count();
     assert_eq!(next.client(0).await, first);
     assert_eq!(next.link.rows.count(), asked, "the store was not asked");
-    let (hits, misses) = (figures(&next).hits, figures(&one).misses);
+    let (hits, misses) = (redis_stats(&next).hits, redis_stats(&one).misses);
     assert_eq!((hits, misses), (1, 1));
 }
 
@@ -96,15 +96,15 @@ async fn what_is_put_back_into_redis_brings_no_disabled_client_back() {
     // Its place in the feed is not known here yet.
     assert!(!one.client(0).await.enabled, "on the node that disabled it");
     attacker.overwritten(&name, &enabled).await;
-    one.hear().await;
-    other.hear().await;
+    one.read_feed().await;
+    other.read_feed().await;
     let late = node_over(&store, CacheOptions::default(), Some(via(&server).await)).await;
     for node in [&one, &other, &late] {
         attacker.set(&name, &enabled).await;
         node.forget(0);
-        let before = figures(node).overtaken;
+        let before = redis_stats(node).overtaken;
         assert!(!node.client(0).await.enabled);
-        assert_eq!(figures(node).overtaken, before + 1, "it was there, and refused");
+        assert_eq!(redis_stats(node).overtaken, before + 1, "it was there, and refused");
         attacker.overwritten(&name, &enabled).await;
     }
 }
@@ -127,7 +127,7 @@ async fn what_is_moved_forged_or_damaged_is_a_miss() {
         let asked = other.link.rows.count();
         assert_eq!(other.client(1).await.client_id, "client-1");
         assert_eq!(other.link.rows.count(), asked + 1, "the store was asked");
-        assert_eq!(figures(&other).forged, n as u64 + 1);
+        assert_eq!(redis_stats(&other).forged, n as u64 + 1);
         attacker.overwritten(&second, &value).await;
     }
 }
@@ -148,10 +148,10 @@ async fn a_late_fill_by_a_node_that_is_behind_is_refused_by_those_ahead() {
     behind.link.rows.open();
     late.await.expect("no panic").expect("the store answers");
     let enabled = attacker.written(&name).await;
-    ahead.hear().await;
+    ahead.read_feed().await;
     assert!(!ahead.client(0).await.enabled);
-    assert_eq!(figures(&ahead).overtaken, 1);
-    behind.hear().await;
+    assert_eq!(redis_stats(&ahead).overtaken, 1);
+    behind.read_feed().await;
     attacker.set(&name, &enabled).await;
     assert!(!behind.client(0).await.enabled, "now it has heard, too");
 }
@@ -168,8 +168,8 @@ async fn a_failover_that_rewinds_the_feed_is_caught() {
     let behind = node_over(&store, CacheOptions::default(), Some(via(&server).await)).await;
     revoke_some(2).await;
     revoke_some(3).await;
-    one.hear().await;
-    other.hear().await;
+    one.read_feed().await;
+    other.read_feed().await;
     let name = name(&one, 0);
     one.client(0).await;
     let enabled = attacker.written(&name).await;
@@ -185,7 +185,7 @@ async fn a_failover_that_rewinds_the_feed_is_caught() {
     }
     for (node, who) in [(&one, "ahead"), (&other, "ahead, nothing in memory"), (&behind, "behind")] {
         attacker.set(&name, &enabled).await;
-        node.hear().await;
+        node.read_feed().await;
         assert!(!node.client(0).await.enabled, "{who}");
         attacker.overwritten(&name, &enabled).await;
         for n in 4..=6 {
@@ -204,18 +204,18 @@ async fn a_value_is_used_for_its_lifetime_in_both_tiers_together() {
     let advance = async |seconds| {
         for node in [&one, &other] {
             node.clock.advance(Duration::from_secs(seconds));
-            node.hear().await;
+            node.read_feed().await;
         }
     };
     advance(200).await;
     other.client(0).await;
-    assert_eq!(figures(&other).hits, 1);
+    assert_eq!(redis_stats(&other).hits, 1);
     advance(101).await;
     attacker.set(&name(&one, 0), &sealed).await;
     let asked = other.link.rows.count();
     other.client(0).await;
     assert_eq!(other.link.rows.count(), asked + 1, "neither memory nor Redis kept it for longer");
-    assert_eq!(figures(&other).evicted_ttl, 1);
+    assert_eq!(redis_stats(&other).evicted_ttl, 1);
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn an_unknown_resource_is_known_to_be_unknown_by_all_until_it_is_made() {
     one.commit(Effect::InsertResource(resource(uri))).await;
     attacker.deleted(&name).await;
     attacker.set(&name, &unknown).await;
-    other.hear().await;
+    other.read_feed().await;
     assert!(other.cached.resource(uri).await.expect("loaded").is_some());
 }
 
@@ -247,7 +247,7 @@ async fn without_redis_every_request_succeeds() {
     for n in 0..3 {
         assert!(other.client(n).await.enabled);
     }
-    assert_eq!(figures(&other).errors, 3);
+    assert_eq!(redis_stats(&other).errors, 3);
 }
 
 #[tokio::test]
@@ -265,14 +265,14 @@ async fn a_node_that_starts_reads_the_clients_that_others_have_in_use() {
     assert_eq!(other.link.rows.count(), asked);
     // What nobody asks for any more is forgotten after some hours.
     other.clock.advance(Duration::from_secs(7 * 60 * 60));
-    other.hear().await;
+    other.read_feed().await;
     other.forget(0);
     other.forget(2);
     other.client(1).await;
     other.cached.note_clients_in_use().await;
     let late = node_over(&store, CacheOptions::default(), Some(via(&server).await)).await;
     late.clock.advance(Duration::from_secs(7 * 60 * 60));
-    late.hear().await;
+    late.read_feed().await;
     assert_eq!(late.cached.warm_up().await.expect("the store answers"), 1);
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{servers::until, *};
-use crate::cache::{RedisFailure, RedisOpenError, RedisStrategy};
+use crate::cache::{ConnectionStrategy, RedisFailure, RedisOpenError};
 
 async fn works(options: &RedisOptions) {
-    let redis = Redis::open(options, breaker()).expect("good options");
+    let redis = RedisClient::open(options, breaker()).expect("good options");
     // A Cluster answers before it is one.
     until("Redis to answer", async || redis.probe().await.is_ok() && redis.get("a").await == Ok(None)).await;
     redis.set("a", b"value", Duration::from_secs(60)).await.expect("it is set");
@@ -19,7 +19,7 @@ async fn works(options: &RedisOptions) {
 
 #[tokio::test]
 async fn every_strategy_works_and_recovers_without_a_restart_of_ours() {
-    for strategy in RedisStrategy::ALL {
+    for strategy in ConnectionStrategy::ALL {
         let mut server = servers::Redis::start().await;
         let options = RedisOptions { strategy, pool_size: 4, ..patient(server.url()) };
         works(&options).await;
@@ -37,10 +37,10 @@ async fn every_strategy_works_and_recovers_without_a_restart_of_ours() {
 
 #[tokio::test]
 async fn a_redis_that_hangs_costs_a_command_its_deadline_and_no_more() {
-    for strategy in RedisStrategy::ALL {
+    for strategy in ConnectionStrategy::ALL {
         let mut server = servers::Redis::start().await;
         let options = RedisOptions { strategy, ..RedisOptions::new(server.url()) };
-        let redis = Redis::open(&options, breaker()).expect("good options");
+        let redis = RedisClient::open(&options, breaker()).expect("good options");
         until("Redis to answer", async || redis.probe().await.is_ok()).await;
         server.signal("STOP");
         until("the silence to be noticed", async || redis.get("a").await == Err(RedisFailure::Timeout)).await;
@@ -64,7 +64,7 @@ async fn a_login_is_given_and_a_wrong_one_is_a_failure_that_tells_nothing() {
     let redis = connected(&patient(url("chancery:hunter2"))).await;
     redis.set("chancery:a", b"value", Duration::from_secs(60)).await.expect("it may");
     assert_eq!(redis.set("b", b"value", Duration::from_secs(60)).await, Err(RedisFailure::Refused));
-    let wrong = Redis::open(&patient(url("chancery:hunter3")), breaker()).expect("a good URL");
+    let wrong = RedisClient::open(&patient(url("chancery:hunter3")), breaker()).expect("a good URL");
     let failure = wrong.probe().await.expect_err("it is refused");
     assert_eq!(failure, RedisFailure::Denied);
     assert!(!format!("{failure} {failure:?} {wrong:?}").contains("hunter"));
@@ -80,24 +80,25 @@ async fn tls_trusts_the_right_root_only_and_the_right_name() {
         ..patient(url.to_owned())
     };
     let by_address = url.replace("localhost", "127.0.0.1");
-    for strategy in RedisStrategy::ALL {
+    for strategy in ConnectionStrategy::ALL {
         works(&RedisOptions { strategy, ..with(&url, Some("root.crt")) }).await;
         // The system does not know the authority.
         let refused = [with(&url, Some("other.crt")), with(&url, None), with(&by_address, Some("root.crt"))];
         for options in refused {
-            let redis = Redis::open(&RedisOptions { strategy, ..options }, breaker()).expect("good options");
+            let redis =
+                RedisClient::open(&RedisOptions { strategy, ..options }, breaker()).expect("good options");
             let failure = redis.probe().await.expect_err("it is refused");
             assert_eq!(failure, RedisFailure::Connection, "{strategy:?}");
             assert!(!redis.is_up() && redis.get("a").await.is_err());
             assert!(!format!("{failure} {failure:?} {redis:?}").contains("hunter"));
         }
     }
-    // The doorbell has a connection of its own.
+    // Subscriptions have a connection of their own.
     let redis = connected(&with(&url, Some("root.crt"))).await;
     let node = node_over(&store(), CacheOptions::default(), Some(redis)).await;
-    let doorbell = node.cached.remote_doorbell().expect("there is a Redis");
-    tokio::spawn(Arc::clone(doorbell).run(std::future::pending()));
-    until("the doorbell to be heard", async || doorbell.is_listening()).await;
+    let notifications = node.cached.change_notifications().expect("there is a Redis");
+    tokio::spawn(Arc::clone(notifications).run(std::future::pending()));
+    until("the node to be subscribed", async || notifications.is_subscribed()).await;
 }
 
 #[tokio::test]
@@ -107,7 +108,7 @@ async fn roots_that_cannot_be_used_are_refused_at_once() {
     let refusal = || {
         let url = "rediss://:hunter2@localhost".to_owned();
         let options = RedisOptions { root_file: Some(file.clone()), ..patient(url) };
-        Redis::open(&options, breaker()).expect_err("refused").to_string()
+        RedisClient::open(&options, breaker()).expect_err("refused").to_string()
     };
     let mut refusals = vec![refusal()];
     for text in ["none", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
@@ -122,7 +123,7 @@ async fn roots_that_cannot_be_used_are_refused_at_once() {
 #[tokio::test]
 async fn a_login_that_is_missing_and_a_redis_that_is_away_are_told_apart() {
     let mut server = servers::Redis::start_with(&["--requirepass", "hunter2"]).await;
-    let redis = Redis::open(&patient(server.url()), breaker()).expect("a good URL");
+    let redis = RedisClient::open(&patient(server.url()), breaker()).expect("a good URL");
     assert_eq!(redis.probe().await, Err(RedisFailure::Denied));
     server.kill().await;
     until("it to be away", async || redis.probe().await == Err(RedisFailure::Connection)).await;
@@ -139,8 +140,8 @@ async fn a_socket_a_cluster_and_sentinels_are_reached() {
     all.expect("the slots are free");
     let several = format!("redis+cluster://127.0.0.1:{0},localhost:{0}", cluster.port());
     works(&patient(several.clone())).await;
-    let pooled = RedisOptions { strategy: RedisStrategy::Pooled, ..patient(several) };
-    assert_eq!(Redis::open(&pooled, breaker()).err(), Some(RedisOpenError::Pooled));
+    let pooled = RedisOptions { strategy: ConnectionStrategy::Pooled, ..patient(several) };
+    assert_eq!(RedisClient::open(&pooled, breaker()).err(), Some(RedisOpenError::Pooled));
     let sentinel = servers::Sentinel::of(&server);
     let port = sentinel.port();
     works(&patient(format!("redis+sentinel://127.0.0.1:{port},localhost:{port}/main/2"))).await;

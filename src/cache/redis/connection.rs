@@ -15,7 +15,7 @@ use super::{CONNECT_TIMEOUT, RedisOpenError, target::Target};
 
 /// How commands come by a connection. A benchmark compares them; docs/decisions/0013-redis.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RedisStrategy {
+pub enum ConnectionStrategy {
     /// All share one connection, their commands one behind the other.
     #[default]
     Multiplexed,
@@ -25,7 +25,7 @@ pub enum RedisStrategy {
     Direct,
 }
 
-impl RedisStrategy {
+impl ConnectionStrategy {
     /// Every strategy there is.
     pub const ALL: [Self; 3] = [Self::Multiplexed, Self::Pooled, Self::Direct];
 
@@ -46,12 +46,12 @@ impl RedisStrategy {
 
 /// A connection to a server or a Cluster. Clones share it.
 #[derive(Clone)]
-pub(super) enum Connection {
+pub(super) enum RedisConnection {
     One(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
-impl Connection {
+impl RedisConnection {
     async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
             Self::One(connection) => connection.req_packed_command(command).await,
@@ -62,16 +62,16 @@ impl Connection {
 
 /// The way to Redis.
 pub(super) enum Link {
-    Multiplexed(Shared),
-    Pooled(bb8::Pool<Maker>),
-    Direct(Maker),
+    Multiplexed(SharedConnection),
+    Pooled(bb8::Pool<Connector>),
+    Direct(Connector),
 }
 
 impl Link {
     /// Must be called in a runtime; no connection is waited for.
     pub(super) fn new(
         target: Arc<Target>,
-        strategy: RedisStrategy,
+        strategy: ConnectionStrategy,
         pool_size: u32,
     ) -> Result<Self, RedisOpenError> {
         let config = AsyncConnectionConfig::new()
@@ -79,12 +79,12 @@ impl Link {
             // Every command has a deadline around it.
             .set_response_timeout(None);
         let single = matches!(*target, Target::One(_));
-        let maker = Maker { target, config };
+        let maker = Connector { target, config };
         Ok(match strategy {
-            RedisStrategy::Multiplexed => Self::Multiplexed(Shared::new(maker)),
-            RedisStrategy::Direct => Self::Direct(maker),
-            RedisStrategy::Pooled if !single => return Err(RedisOpenError::Pooled),
-            RedisStrategy::Pooled => Self::Pooled(
+            ConnectionStrategy::Multiplexed => Self::Multiplexed(SharedConnection::new(maker)),
+            ConnectionStrategy::Direct => Self::Direct(maker),
+            ConnectionStrategy::Pooled if !single => return Err(RedisOpenError::Pooled),
+            ConnectionStrategy::Pooled => Self::Pooled(
                 bb8::Pool::builder()
                     .max_size(pool_size.max(1))
                     .test_on_check_out(false)
@@ -130,7 +130,7 @@ impl Link {
         }
     }
 
-    /// Ready when a connection was lost that somebody should replace.
+    /// Ready when a connection was lost and should be replaced.
     pub(super) async fn lost(&self) {
         match self {
             Self::Multiplexed(shared) => shared.lost.notified().await,
@@ -141,15 +141,15 @@ impl Link {
 
 /// One connection for all. Commands never wait for it to be made: without one they fail at once, and
 /// [`Link::connect`] makes the next.
-pub(super) struct Shared {
-    maker: Maker,
-    current: ArcSwapOption<Connection>,
+pub(super) struct SharedConnection {
+    maker: Connector,
+    current: ArcSwapOption<RedisConnection>,
     making: Mutex<()>,
     lost: Notify,
 }
 
-impl Shared {
-    fn new(maker: Maker) -> Self {
+impl SharedConnection {
+    fn new(maker: Connector) -> Self {
         Self { maker, current: ArcSwapOption::empty(), making: Mutex::new(()), lost: Notify::new() }
     }
 
@@ -158,9 +158,9 @@ impl Shared {
             self.lost.notify_one();
             return Err(away("there is no connection"));
         };
-        let answer = Connection::clone(&current).send(command).await;
+        let answer = RedisConnection::clone(&current).send(command).await;
         // A Cluster's connection mends itself.
-        if matches!(*current, Connection::One(_))
+        if matches!(*current, RedisConnection::One(_))
             && answer.as_ref().is_err_and(RedisError::is_unrecoverable_error)
         {
             self.current.compare_and_swap(&current, None);
@@ -180,37 +180,37 @@ impl Shared {
 }
 
 /// Makes connections, for the pool too.
-pub(super) struct Maker {
+pub(super) struct Connector {
     target: Arc<Target>,
     config: AsyncConnectionConfig,
 }
 
-impl Maker {
-    async fn make(&self) -> RedisResult<Connection> {
+impl Connector {
+    async fn make(&self) -> RedisResult<RedisConnection> {
         self.target.connect(&self.config).await
     }
 }
 
 /// A connection of the pool. bb8-redis's own never counts as broken, so that one whose server is gone
 /// would be lent for ever unless it were tested at each checkout, which doubles the price of a command.
-pub(super) struct Lent {
-    connection: Connection,
+pub(super) struct PooledConnection {
+    connection: RedisConnection,
     broken: bool,
 }
 
-impl bb8::ManageConnection for Maker {
-    type Connection = Lent;
+impl bb8::ManageConnection for Connector {
+    type Connection = PooledConnection;
     type Error = RedisError;
 
-    async fn connect(&self) -> RedisResult<Lent> {
-        Ok(Lent { connection: self.make().await?, broken: false })
+    async fn connect(&self) -> RedisResult<PooledConnection> {
+        Ok(PooledConnection { connection: self.make().await?, broken: false })
     }
 
-    async fn is_valid(&self, lent: &mut Lent) -> RedisResult<()> {
+    async fn is_valid(&self, lent: &mut PooledConnection) -> RedisResult<()> {
         lent.connection.send(&redis::cmd("PING")).await.map(drop)
     }
 
-    fn has_broken(&self, lent: &mut Lent) -> bool {
+    fn has_broken(&self, lent: &mut PooledConnection) -> bool {
         lent.broken
     }
 }

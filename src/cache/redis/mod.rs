@@ -1,11 +1,11 @@
-//! Redis: a second tier of the caches and the doorbell between nodes. Never the truth: a command that
-//! fails, is late or is not even sent is a miss, and nobody's request fails with it.
+//! Redis: a second tier of the caches, and change notifications between nodes. A command that fails, is late
+//! or is not even sent is a miss; no request fails with it.
 //!
-//! Every command has a deadline and passes a circuit breaker. [`Redis::run`] asks in the background
+//! Every command has a deadline and passes a circuit breaker. [`RedisClient::run`] asks in the background
 //! whether Redis is there, so that it is used again soon after it has come back.
 
+mod change_notifications;
 mod connection;
-mod doorbell;
 mod target;
 
 use std::{
@@ -26,14 +26,14 @@ use rustls::{
 use tokio::time::{sleep, timeout};
 
 use self::{connection::Link, target::Target};
-use super::count::one;
+use super::stats::one;
 use crate::{
     model::Secret,
     observe::trace::{self, Fact, Work},
     resilience::{Breaker, BreakerFigures, BreakerState},
 };
 
-pub use self::{connection::RedisStrategy, doorbell::RemoteDoorbell};
+pub use self::{change_notifications::ChangeNotifications, connection::ConnectionStrategy};
 
 /// Making a connection, in the background, may take so long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ pub struct RedisOptions {
     /// Where; see the table in `target.rs` and docs/configuration.md.
     pub url: Secret<String>,
     /// How commands come by a connection.
-    pub strategy: RedisStrategy,
+    pub strategy: ConnectionStrategy,
     /// Connections of the pool, if there is one.
     pub pool_size: usize,
     /// A command that takes longer has failed.
@@ -62,7 +62,7 @@ impl RedisOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: Secret::new(url.into()),
-            strategy: RedisStrategy::default(),
+            strategy: ConnectionStrategy::default(),
             pool_size: 16,
             command_timeout: Duration::from_millis(50),
             root_file: None,
@@ -165,29 +165,29 @@ impl RedisFailure {
 
 type Observer = Box<dyn Fn(RedisCommand, Duration, Option<RedisFailure>) + Send + Sync>;
 
-/// What the log says of Redis. Kinds of silence follow each other while it is away: they are one.
+/// What the log last said of Redis. The kinds of failure alternate while it is away: they are one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Availability {
     Up,
-    Away,
+    Unavailable,
     Denied,
 }
 
 /// One Redis, however many servers it has.
-pub struct Redis {
+pub struct RedisClient {
     target: Arc<Target>,
     link: Link,
     timeout: Duration,
     breaker: Arc<Breaker>,
     up: AtomicBool,
-    told: Mutex<Option<Told>>,
+    logged: Mutex<Option<Availability>>,
     failures: [AtomicU64; RedisFailure::ALL.len()],
     observer: OnceLock<Observer>,
 }
 
-impl Redis {
+impl RedisClient {
     /// Reads the options; no connection is waited for. To be called in a runtime. Without
-    /// [`Redis::run`] nothing is ever connected with the strategy `multiplexed`.
+    /// [`RedisClient::run`] nothing is ever connected with the strategy `multiplexed`.
     pub fn open(options: &RedisOptions, breaker: Arc<Breaker>) -> Result<Arc<Self>, RedisOpenError> {
         let roots = options.root_file.as_deref().map(roots);
         let timeout = options.command_timeout;
@@ -200,7 +200,7 @@ impl Redis {
             timeout,
             breaker,
             up: AtomicBool::new(false),
-            told: Mutex::new(None),
+            logged: Mutex::new(None),
             failures: Default::default(),
             observer: OnceLock::new(),
         }))
@@ -252,7 +252,7 @@ impl Redis {
         self.command(RedisCommand::Del, redis::cmd("DEL").arg(key)).await
     }
 
-    /// Tells all who listen.
+    /// Publishes to all subscribers.
     pub async fn publish(&self, channel: &str, message: &str) -> Result<(), RedisFailure> {
         self.command(RedisCommand::Publish, redis::cmd("PUBLISH").arg(channel).arg(message)).await
     }
@@ -275,22 +275,22 @@ impl Redis {
         let up = answer.is_ok();
         self.breaker.heard(up);
         self.up.store(up, Ordering::Relaxed);
-        self.tell(answer.as_ref().err().copied());
+        self.log_availability(answer.as_ref().err().copied());
         answer
     }
 
     /// Logs how the last probe went, if the one before did not say so already.
-    fn tell(&self, failure: Option<RedisFailure>) {
+    fn log_availability(&self, failure: Option<RedisFailure>) {
         let now = match failure {
-            None => Told::Up,
-            Some(RedisFailure::Denied) => Told::Denied,
-            Some(_) => Told::Away,
+            None => Availability::Up,
+            Some(RedisFailure::Denied) => Availability::Denied,
+            Some(_) => Availability::Unavailable,
         };
-        let before = self.told.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        let before = self.logged.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
         match failure {
             _ if before == Some(now) => {}
-            None => tracing::info!("Redis answers"),
-            Some(failure) => tracing::warn!(%failure, "Redis cannot be used; it is done without"),
+            None => tracing::info!("Redis is available"),
+            Some(failure) => tracing::warn!(%failure, "Redis unavailable; continuing without it"),
         }
     }
 
@@ -359,9 +359,9 @@ impl Redis {
     }
 }
 
-impl std::fmt::Debug for Redis {
+impl std::fmt::Debug for RedisClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redis").field("up", &self.is_up()).finish_non_exhaustive()
+        f.debug_struct("RedisClient").field("up", &self.is_up()).finish_non_exhaustive()
     }
 }
 

@@ -21,7 +21,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::{RedisOpenError, connection::Connection};
+use super::{RedisOpenError, connection::RedisConnection};
 
 /// See the module.
 pub(super) enum Target {
@@ -54,21 +54,21 @@ impl Target {
     }
 
     /// A new connection.
-    pub(super) async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<Connection> {
+    pub(super) async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<RedisConnection> {
         Ok(match self {
             Self::One(client) => {
-                Connection::One(client.get_multiplexed_async_connection_with_config(config).await?)
+                RedisConnection::One(client.get_multiplexed_async_connection_with_config(config).await?)
             }
             Self::Sentinel(client) => {
-                Connection::One(client.lock().await.get_async_connection_with_config(config).await?)
+                RedisConnection::One(client.lock().await.get_async_connection_with_config(config).await?)
             }
-            Self::Cluster { all, .. } => Connection::Cluster(all.get_async_connection().await?),
+            Self::Cluster { all, .. } => RedisConnection::Cluster(all.get_async_connection().await?),
         })
     }
 
-    /// A new connection that only listens. In a Cluster any node will do: what is published on one is
+    /// A new connection for subscriptions. In a Cluster any node will do: what is published on one is
     /// passed to all.
-    pub(super) async fn listen(&self) -> RedisResult<PubSub> {
+    pub(super) async fn subscriber(&self) -> RedisResult<PubSub> {
         match self {
             Self::One(client) => client.get_async_pubsub().await,
             Self::Sentinel(client) => {
@@ -79,7 +79,7 @@ impl Target {
                 let mut last = None;
                 for node in nodes {
                     match node.get_async_pubsub().await {
-                        Ok(listening) => return Ok(listening),
+                        Ok(subscriber) => return Ok(subscriber),
                         Err(error) => last = Some(error),
                     }
                 }

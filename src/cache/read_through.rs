@@ -5,8 +5,8 @@ use std::{borrow::Borrow, hash::Hash, sync::Arc};
 use super::{
     Cached, Tail,
     history::Stamp,
-    l1::{L1, Loaded},
-    l2::{L2, Named, Portable},
+    l1::{L1, LoadedRow},
+    l2::{L2, Portable, PortableKey},
     policy::{self, touched},
     weigh::Weigh,
 };
@@ -15,15 +15,15 @@ use crate::store::*;
 impl<S: Store + ?Sized> Cached<S> {
     /// A row that is not in memory. `read` must not begin before it is awaited: the place in the feed
     /// that is written beside the row is the one from before the read.
-    pub(super) async fn through<K, Q, V>(
+    pub(super) async fn read_through<K, Q, V>(
         &self,
         cache: &L1<K, V>,
         key: &Q,
         read: impl Future<Output = Result<Option<Arc<V>>, StoreError>>,
-    ) -> Result<Loaded<V>, StoreError>
+    ) -> Result<LoadedRow<V>, StoreError>
     where
         K: Borrow<Q> + Weigh + Hash + Eq + Clone,
-        Q: Hash + Named + ?Sized,
+        Q: Hash + PortableKey + ?Sized,
         V: Portable + Weigh,
     {
         let Some(shared) = self.shared.as_ref().filter(|_| cache.policy.shared) else {
@@ -57,9 +57,9 @@ impl<S: Store + ?Sized> Cached<S> {
     }
 }
 
-fn places(shared: &L2, change: &Change) -> impl Iterator<Item = super::l2::Place> {
+fn places(shared: &L2, change: &Change) -> impl Iterator<Item = super::l2::SealedPlace> {
     let touched = touched(change);
-    let place = |policy: &policy::Policy, name: &[u8]| shared.place(policy.name, name);
+    let place = |policy: &policy::CachePolicy, name: &[u8]| shared.place(policy.name, name);
     [
         touched.client_id.map(|id| place(&policy::CLIENT, id.name())),
         touched.client.map(|key| place(&policy::CLIENT_BY_KEY, key.name())),
@@ -83,7 +83,7 @@ impl<S: Store + ?Sized> Tail<S> {
     }
 
     /// Whether a row read at this place is what this node would read: the place lies in the history it
-    /// follows, and no change of the key that it has heard of came after it.
+    /// follows, and no change of the key that it has applied came after it.
     fn believes<K, Q, V>(&self, cache: &L1<K, V>, key: &Q, stamp: Stamp) -> bool
     where
         K: Weigh + Hash + Eq + Clone,

@@ -11,9 +11,9 @@ use std::{
 
 use serde::Serialize;
 
-use super::heard::Knowledge;
+use super::watermarks::ChangeOrigin;
 
-const CELLS: usize = 16;
+const SHARDS: usize = 16;
 
 /// Where a look-up is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -42,7 +42,7 @@ impl Tier {
 /// What one cache did since the start in one tier, and what it holds. What Redis holds and throws away
 /// is Redis's to tell: those figures are 0 here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct CacheFigures {
+pub struct CacheStats {
     /// The policy's name.
     pub cache: &'static str,
     /// Which tier.
@@ -74,20 +74,20 @@ pub struct CacheFigures {
     /// The time they took together.
     pub load_seconds: f64,
     /// Rows not kept because a change came while they were read; for Redis, values refused because
-    /// they are older than a change this node has heard of, or of another history.
+    /// they are older than a change this node has applied, or of another history.
     pub overtaken: u64,
     /// Values from Redis that do not open: damaged, forged, moved, or sealed under a key that is gone.
     pub forged: u64,
 }
 
-/// Told how long each load took.
-pub(super) type OnLoad = Box<dyn Fn(Duration) + Send + Sync>;
+/// Called with how long each load took.
+pub(super) type LoadObserver = Box<dyn Fn(Duration) + Send + Sync>;
 
-/// The counters of one cache; see [`CacheFigures`].
+/// The counters of one cache; see [`CacheStats`].
 #[derive(Default)]
-pub(super) struct Counts {
-    pub(super) hits: Counter,
-    pub(super) misses: Counter,
+pub(super) struct CacheCounters {
+    pub(super) hits: ShardedCounter,
+    pub(super) misses: ShardedCounter,
     pub(super) errors: AtomicU64,
     pub(super) evicted_size: AtomicU64,
     pub(super) evicted_ttl: AtomicU64,
@@ -96,17 +96,17 @@ pub(super) struct Counts {
     changed_by_feed: AtomicU64,
     loads: AtomicU64,
     load_nanos: AtomicU64,
-    pub(super) on_load: OnceLock<OnLoad>,
+    pub(super) on_load: OnceLock<LoadObserver>,
     pub(super) overtaken: AtomicU64,
     pub(super) forged: AtomicU64,
 }
 
-impl Counts {
+impl CacheCounters {
     /// A change concerns this cache.
-    pub(super) fn changed(&self, how: Knowledge) {
-        one(match how {
-            Knowledge::Here(_) => &self.changed_here,
-            Knowledge::Feed(_) => &self.changed_by_feed,
+    pub(super) fn changed(&self, origin: ChangeOrigin) {
+        one(match origin {
+            ChangeOrigin::Local(_) => &self.changed_here,
+            ChangeOrigin::Feed(_) => &self.changed_by_feed,
         });
     }
 
@@ -121,9 +121,9 @@ impl Counts {
     }
 
     /// The counts; what is held is left at 0.
-    pub(super) fn figures(&self, cache: &'static str, tier: Tier) -> CacheFigures {
+    pub(super) fn stats(&self, cache: &'static str, tier: Tier) -> CacheStats {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        CacheFigures {
+        CacheStats {
             cache,
             tier,
             hits: self.hits.total(),
@@ -138,7 +138,7 @@ impl Counts {
             load_seconds: Duration::from_nanos(of(&self.load_nanos)).as_secs_f64(),
             overtaken: of(&self.overtaken),
             forged: of(&self.forged),
-            ..CacheFigures::default()
+            ..CacheStats::default()
         }
     }
 }
@@ -148,35 +148,35 @@ pub(super) fn one(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A counter in cells; each thread has one and shares it with few others.
+/// A sharded counter: each thread has a shard, which it shares with few others.
 #[derive(Debug, Default)]
-pub(super) struct Counter([Padded; CELLS]);
+pub(super) struct ShardedCounter([Padded; SHARDS]);
 
 /// Two cache lines wide: processors fetch lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Padded(AtomicU64);
 
-impl Counter {
+impl ShardedCounter {
     /// Adds one.
     pub(super) fn add(&self) {
-        self.0[cell()].0.fetch_add(1, Ordering::Relaxed);
+        self.0[shard()].0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What was counted so far.
     pub(super) fn total(&self) -> u64 {
-        self.0.iter().map(|cell| cell.0.load(Ordering::Relaxed)).sum()
+        self.0.iter().map(|shard| shard.0.load(Ordering::Relaxed)).sum()
     }
 }
 
-fn cell() -> usize {
+fn shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
-        static CELL: Cell<usize> = const { Cell::new(usize::MAX) };
+        static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
     }
-    CELL.with(|own| {
+    SHARD.with(|own| {
         if own.get() == usize::MAX {
-            own.set(NEXT.fetch_add(1, Ordering::Relaxed) % CELLS);
+            own.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
         }
         own.get()
     })
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn nothing_that_threads_count_is_lost() {
-        let counter = Counter::default();
+        let counter = ShardedCounter::default();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..1_000).for_each(|_| counter.add()));
