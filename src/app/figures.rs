@@ -86,13 +86,13 @@ impl Figures {
     /// Asks the store how much it holds.
     pub(super) async fn refresh(&self) {
         let (store, metrics) = (&self.provider.store, &self.provider.metrics);
-        match (store.schema_version().await, store.figures().await) {
-            (Ok(version), Ok(figures)) => {
+        match (store.schema_version().await, store.statistics().await) {
+            (Ok(version), Ok(statistics)) => {
                 self.schema.store(version, Ordering::Relaxed);
                 metrics.set_schema_version(version);
-                metrics.set_storage(&figures.rows, &figures.class_bytes, &figures.bytes);
+                metrics.set_storage(&statistics.rows, &statistics.class_bytes, &statistics.bytes);
             }
-            (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the store gives no figures"),
+            (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the store gives no statistics"),
         }
     }
 

@@ -243,7 +243,7 @@ impl<S: Store + ?Sized> Grants for Cached<S> {
     }
 }
 
-hand_on! { impl [S: Store + ?Sized] Keys, FeedReads for Cached<S> => { |this| this.store } }
+delegate! { impl [S: Store + ?Sized] Keys, FeedReads for Cached<S> => { |this| this.store } }
 
 #[async_trait]
 impl<S: Store + ?Sized> Commits for Cached<S> {
@@ -309,8 +309,8 @@ impl<S: Store + ?Sized> Upkeep for Cached<S> {
         self.store.schema_version().await
     }
 
-    async fn figures(&self) -> Result<StorageFigures, StoreError> {
-        self.store.figures().await
+    async fn statistics(&self) -> Result<StorageStatistics, StoreError> {
+        self.store.statistics().await
     }
 
     async fn close(&self) {

@@ -71,12 +71,12 @@ impl Link {
     }
 }
 
-hand_on! {
+delegate! {
     impl [] Clients, Users, Grants, Keys, Upkeep for Link =>
     { |this| this.store, |call, _of| this.pass(&this.rows, async || call().await) }
 }
 
-hand_on! {
+delegate! {
     impl [] FeedReads for Link => { |this| this.store, |call, _of| this.pass(&this.feed, async || call().await) }
 }
 

@@ -373,8 +373,8 @@ impl Upkeep for Fake {
     async fn schema_version(&self) -> Result<u32, StoreError> {
         self.row(|_| 1).await
     }
-    async fn figures(&self) -> Result<StorageFigures, StoreError> {
-        self.row(|_| StorageFigures::default()).await
+    async fn statistics(&self) -> Result<StorageStatistics, StoreError> {
+        self.row(|_| StorageStatistics::default()).await
     }
     async fn close(&self) {}
 }

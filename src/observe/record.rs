@@ -243,7 +243,7 @@ impl Metrics {
         self.labels.pools.iter().position(|pool| *pool == name)
     }
 
-    /// Sets rows and bytes by class and bytes by file, as in `store::StorageFigures`.
+    /// Sets rows and bytes by class and bytes by file, as in `store::StorageStatistics`.
     pub fn set_storage(&self, rows: &[(&str, u64)], class_bytes: &[(&str, u64)], bytes: &[(&str, u64)]) {
         self.set_named(self.storage.rows, &self.labels.tables, rows);
         self.set_named(self.storage.class_bytes, &self.labels.tables, class_bytes);

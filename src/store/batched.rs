@@ -127,7 +127,7 @@ impl<S: Batches + Commits + 'static> Commits for Batched<S> {
     }
 }
 
-hand_on! {
+delegate! {
     impl [S: Batches + Store + 'static] Clients, Users, Grants, Keys, FeedReads, Upkeep
     for Batched<S> => { |this| this.store, closing this.lanes.close() }
 }

@@ -224,17 +224,17 @@ impl<S: Store + ?Sized> Commits for Guard<S> {
     }
 }
 
-hand_on! {
+delegate! {
     impl [S: Store + ?Sized] Clients, Users, Grants, Keys
     for Guard<S> => { |this| this.store, |call, of| this.read(of, call) }
 }
 
-hand_on! {
+delegate! {
     impl [S: Store + ?Sized] FeedReads
     for Guard<S> => { |this| this.store, |call, of| this.unasked(of, Some(this.options.read_timeout), call()) }
 }
 
-hand_on! {
+delegate! {
     impl [S: Store + ?Sized] Upkeep
     for Guard<S> => { |this| this.store, |call, of| this.unasked(of, upkeep_timeout(of, &this.options), call()) }
 }

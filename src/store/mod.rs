@@ -8,19 +8,19 @@
 mod batched;
 mod commit;
 pub mod copy;
+mod delegate;
 mod error;
 mod feed;
 mod guard;
-mod hand_on;
 mod index;
+mod migration_plan;
 mod operation;
-mod plan;
 pub mod postgres;
 mod read;
 pub mod records;
 pub mod sqlite;
 
-pub(crate) use hand_on::hand_on;
+pub(crate) use delegate::delegate;
 pub(crate) use operation::operation;
 
 pub use batched::{BatchOptions, Batched, Batches};
@@ -29,8 +29,8 @@ pub use error::*;
 pub use feed::*;
 pub use guard::{Guard, GuardOptions};
 pub use index::*;
+pub use migration_plan::{Lock, MigrationStatus, PlannedFile, PlannedStep};
 pub use operation::{OPERATIONS, Operation};
-pub use plan::{Lock, MigrationStatus, PlannedFile, PlannedStep};
 pub use read::*;
 
 /// Everything a store can do.

@@ -31,7 +31,7 @@ pub const OPERATIONS: [&str; 27] = [
     "backup",
     "restored",
     "schema_version",
-    "figures",
+    "statistics",
 ];
 
 /// Finds an operation when the code is compiled; a name that is not listed does not compile.

@@ -73,7 +73,7 @@ pub type Swept = Vec<(&'static str, u64)>;
 
 /// Rows and bytes, for metrics.
 #[derive(Clone, Debug, Default)]
-pub struct StorageFigures {
+pub struct StorageStatistics {
     /// Rows by class (table).
     pub rows: Vec<(&'static str, u64)>,
     /// Bytes by file (`db`, `wal`).
@@ -97,7 +97,7 @@ pub trait Upkeep: Send + Sync {
     /// The number of the last applied migration.
     async fn schema_version(&self) -> Result<u32, StoreError>;
     /// Rows and bytes.
-    async fn figures(&self) -> Result<StorageFigures, StoreError>;
+    async fn statistics(&self) -> Result<StorageStatistics, StoreError>;
     /// Finishes what is queued and closes every connection; nothing works afterwards.
     async fn close(&self);
 }

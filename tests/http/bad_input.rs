@@ -102,7 +102,7 @@ fn arbitrary_bodies_and_headers_never_make_a_5xx_or_change_a_row() {
         app.client("machine", |_| {}).await;
         app
     });
-    let rows = || runtime.block_on(app.provider.store.figures()).unwrap().rows;
+    let rows = || runtime.block_on(app.provider.store.statistics()).unwrap().rows;
     let before = rows();
     let names = [
         "grant_type",

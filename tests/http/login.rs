@@ -448,7 +448,7 @@ async fn a_sign_in_that_nobody_finishes_costs_the_store_nothing() {
     // Signing keys are made meanwhile, and the feed tells of them.
     let theirs = |row: &(&str, u64)| !["signing_keys", "changes"].contains(&row.0);
     let rows = || async {
-        let rows = app.provider.store.figures().await.expect("figures").rows;
+        let rows = app.provider.store.statistics().await.expect("statistics").rows;
         rows.into_iter().filter(theirs).collect::<Vec<_>>()
     };
     let before = rows().await;

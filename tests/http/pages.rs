@@ -155,7 +155,7 @@ fn arbitrary_bytes_never_make_a_5xx_or_change_a_row() {
         let page = browser.get(&app, asked.location()).await;
         (app, browser.0, page.field("tx"), page.field("csrf"))
     });
-    let rows = || runtime.block_on(app.provider.store.figures()).expect("figures").rows;
+    let rows = || runtime.block_on(app.provider.store.statistics()).expect("statistics").rows;
     let before = rows();
     let names = sample::select(vec![
         "client_id",

@@ -74,7 +74,7 @@ async fn a_caller_that_gets_no_connection_is_told_in_a_second() {
     assert_eq!(pool(&store, "request").timeouts, 1);
     // The other pools have their own.
     store.probe().await.expect("reads go on");
-    store.figures().await.expect("upkeep goes on");
+    store.statistics().await.expect("upkeep goes on");
     blocker.batch_execute("ROLLBACK").await.expect("the lock is given back");
     while let Some(done) = held.join_next().await {
         done.expect("no panic").expect("it waited, and was done");

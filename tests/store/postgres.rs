@@ -399,15 +399,15 @@ async fn a_backup_is_refused_with_what_to_do_instead() {
 }
 
 #[tokio::test]
-async fn figures_tell_the_bytes_of_each_class() {
+async fn statistics_tell_the_bytes_of_each_class() {
     let installation = Installation::new().await;
     let node = installation.node().await;
     node.commit(commit([Effect::InsertUser(user("alice").into())])).await.expect("a user");
-    let figures = node.figures().await.expect("figures");
-    let classes: Vec<_> = figures.class_bytes.iter().map(|(class, _)| *class).collect();
+    let statistics = node.statistics().await.expect("statistics");
+    let classes: Vec<_> = statistics.class_bytes.iter().map(|(class, _)| *class).collect();
     assert_eq!(classes, chancery::store::postgres::row_classes());
-    assert!(figures.class_bytes.iter().all(|(_, bytes)| *bytes >= 8192), "{:?}", figures.class_bytes);
-    assert!(figures.bytes.iter().any(|(file, bytes)| *file == "db" && *bytes > 1_000_000));
+    assert!(statistics.class_bytes.iter().all(|(_, bytes)| *bytes >= 8192), "{:?}", statistics.class_bytes);
+    assert!(statistics.bytes.iter().any(|(file, bytes)| *file == "db" && *bytes > 1_000_000));
 }
 
 #[tokio::test]

@@ -162,8 +162,8 @@ impl Upkeep for Fake {
     async fn schema_version(&self) -> Result<u32, StoreError> {
         self.answer(1).await
     }
-    async fn figures(&self) -> Result<StorageFigures, StoreError> {
-        self.answer(StorageFigures::default()).await
+    async fn statistics(&self) -> Result<StorageStatistics, StoreError> {
+        self.answer(StorageStatistics::default()).await
     }
     async fn close(&self) {}
 }

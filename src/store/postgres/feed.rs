@@ -76,7 +76,7 @@ impl FeedReads for Postgres {
     async fn feed(&self, seq: u64, limit: usize) -> Result<FeedPage, StoreError> {
         let row: &[Param<'_>] = &[(&Natural(seq), Type::INT8), (&rows(limit), Type::INT8)];
         let reading = self.replicas.reading_feed();
-        let told = match self.dial.timelines() {
+        let told = match self.connector.timelines() {
             None => self.feed_reads().all(FEED_ALONE, row, told).await?,
             Some(timelines) => {
                 let with_timeline = |row: &Row| Ok((row.try_get::<_, i32>(5)?, told(row)?));

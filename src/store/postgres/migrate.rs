@@ -4,10 +4,10 @@ use deadpool_postgres::ClientWrapper;
 use refinery::Migration;
 use tokio_postgres::{Client, Error};
 
-use super::{OpenError, Options, dial::Dial, lock, url};
+use super::{OpenError, Options, connect::Connector, lock, url};
 use crate::store::{
     MigrationStatus, PlannedFile,
-    plan::{Lock, plan},
+    migration_plan::{Lock, plan},
 };
 
 mod embedded {
@@ -79,10 +79,10 @@ async fn connect(options: &Options) -> Result<(ClientWrapper, String), OpenError
     };
     let root_file = options.root_file.as_deref();
     let address = url::parse((name, url::Role::Primary), url, root_file, options.acquire_timeout)?;
-    let dial = Dial::new(address, options.connect_timeout());
-    match dial.connection().await {
-        Ok(client) => Ok((client, dial.place().to_owned())),
-        Err(source) => Err(OpenError::Connect { place: dial.place().to_owned(), source }),
+    let connector = Connector::new(address, options.connect_timeout());
+    match connector.connection().await {
+        Ok(client) => Ok((client, connector.place().to_owned())),
+        Err(source) => Err(OpenError::Connect { place: connector.place().to_owned(), source }),
     }
 }
 

@@ -9,7 +9,7 @@ mod backup;
 mod batch;
 mod clients;
 mod columns;
-mod dial;
+mod connect;
 mod feed;
 mod grants;
 mod keys;
@@ -51,7 +51,7 @@ pub use sql::statements_of_the_request_path;
 pub use upkeep::row_classes;
 
 use self::{
-    dial::Dial,
+    connect::Connector,
     pool::{Pool, Size},
     readers::{Readers, Reading},
     replicas::Replicas,
@@ -66,7 +66,7 @@ use super::{StoreError, StoreErrorKind};
 enum Lane {
     /// Requests.
     Request,
-    /// Sweeping, figures, restoring.
+    /// Sweeping, statistics, restoring.
     Upkeep,
 }
 
@@ -79,7 +79,7 @@ const TENDING: Duration = Duration::from_millis(250);
 /// A store in a Postgres database.
 pub struct Postgres {
     options: Options,
-    dial: Dial,
+    connector: Connector,
     request: Pool,
     upkeep: Pool,
     feed: Arc<Readers>,
@@ -100,34 +100,34 @@ impl Postgres {
     /// runtime this is called on.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         migrate::prepare(&options).await?;
-        let dial = primary(&options).await?;
+        let connector = primary(&options).await?;
         let executed = Arc::new(AtomicU64::new(0));
-        let shared = |name, dial: &Dial, reading| {
-            Arc::new(Readers::new(name, dial.clone(), reading, Arc::clone(&executed)))
+        let shared = |name, connector: &Connector, reading| {
+            Arc::new(Readers::new(name, connector.clone(), reading, Arc::clone(&executed)))
         };
         let reading = reading(&options);
-        let readers = shared("read", &dial, reading);
-        let feed = shared("feed", &dial, Reading { connections: 1, ..reading });
+        let readers = shared("read", &connector, reading);
+        let feed = shared("feed", &connector, Reading { connections: 1, ..reading });
         let mut behind = Vec::new();
         for url in &options.replica_urls {
-            let dial = self::dial(("replica", url::Role::Replica), url, &options)?;
+            let connector = self::connector(("replica", url::Role::Replica), url, &options)?;
             let deadline = reading.deadline.min(options.max_replica_staleness);
-            behind.push(shared("replica", &dial, Reading { deadline, ..reading }));
+            behind.push(shared("replica", &connector, Reading { deadline, ..reading }));
         }
         let replicas = Replicas::new(behind, options.max_replica_staleness);
         let mut keepers = JoinSet::new();
         for readers in [&readers, &feed].into_iter().chain(replicas.readers()) {
-            keepers.spawn_on(tend(Arc::clone(readers)), dial.runtime());
+            keepers.spawn_on(tend(Arc::clone(readers)), connector.runtime());
         }
-        replicas.watch(&mut keepers, dial.runtime());
+        replicas.watch(&mut keepers, connector.runtime());
         let request = Size::new(&options, options.request_connections(), options.min_idle);
-        let request = Pool::start("request", &dial, request);
-        let upkeep = Pool::start("upkeep", &dial, Size::new(&options, 2, 0));
+        let request = Pool::start("request", &connector, request);
+        let upkeep = Pool::start("upkeep", &connector, Size::new(&options, 2, 0));
         let begin = begin(&options).into();
         let (_keepers, on_connection) = (keepers, OnceLock::new());
         Ok(Self {
             options,
-            dial,
+            connector,
             request,
             upkeep,
             feed,
@@ -223,28 +223,28 @@ impl Postgres {
         }
         let connection = connection?;
         let sending = Sending { prepared: self.options.prepared, executed: &self.executed, patience };
-        Ok(Transaction::begin(connection, begin, sending, self.dial.runtime()))
+        Ok(Transaction::begin(connection, begin, sending, self.connector.runtime()))
     }
 }
 
 /// The way to the primary. Whether its server knows of timelines is decided here, once.
-async fn primary(options: &Options) -> Result<Dial, OpenError> {
+async fn primary(options: &Options) -> Result<Connector, OpenError> {
     // Nobody waits for an answer yet, so it need not be quick.
     let patience = options.connect_timeout();
     let unhurried = Options { acquire_timeout: patience, ..options.clone() };
-    let first = dial(("store", url::Role::Primary), &options.url, &unhurried)?;
+    let first = connector(("store", url::Role::Primary), &options.url, &unhurried)?;
     let failed = |error: StoreError| OpenError::connect(first.place(), error);
     let client = first.connection().await.map_err(failed)?;
     let timelines = match tokio::time::timeout(patience, Timelines::of(&client)).await {
         Ok(timelines) => timelines.map_err(failed)?,
         Err(_) => return Err(failed(StoreError::new(StoreErrorKind::Connection, "Postgres did not answer"))),
     };
-    Ok(dial(("store", url::Role::Primary), &options.url, options)?.following(timelines))
+    Ok(connector(("store", url::Role::Primary), &options.url, options)?.following(timelines))
 }
 
-fn dial(role: (&'static str, url::Role), url: &str, options: &Options) -> Result<Dial, OpenError> {
+fn connector(role: (&'static str, url::Role), url: &str, options: &Options) -> Result<Connector, OpenError> {
     let address = url::parse(role, url, options.root_file.as_deref(), options.acquire_timeout)?;
-    Ok(Dial::new(address, options.acquire_timeout))
+    Ok(Connector::new(address, options.acquire_timeout))
 }
 
 fn reading(options: &Options) -> Reading {

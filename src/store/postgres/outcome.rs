@@ -155,9 +155,9 @@ impl Postgres {
         transaction: Transaction<'_>,
         witness: Option<Witness>,
     ) -> Result<(), StoreError> {
-        let warnings = self.dial.warnings();
+        let warnings = self.connector.warnings();
         let lost = match transaction.commit().await {
-            Ok(()) if self.dial.warnings() == warnings => return Ok(()),
+            Ok(()) if self.connector.warnings() == warnings => return Ok(()),
             // It may be that the wait for a synchronous standby was cut short: then it is done here, and
             // would be forgotten by a failover. Whose warning it was is not known, and does not matter.
             Ok(()) => StoreError::new(StoreErrorKind::Connection, "Postgres warned of something at COMMIT"),
@@ -202,9 +202,9 @@ impl Postgres {
         if done == Some(true) {
             // What was read need not have reached a synchronous standby. The lock on it is a write, and
             // when that has, so has everything before.
-            let warnings = self.dial.warnings();
+            let warnings = self.connector.warnings();
             transaction.commit().await?;
-            if self.dial.warnings() != warnings {
+            if self.connector.warnings() != warnings {
                 return Ok(None);
             }
         }

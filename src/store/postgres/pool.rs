@@ -16,7 +16,7 @@ use deadpool_postgres::{
 };
 use deadpool_postgres::{PoolConfig, QueueMode, Timeouts};
 
-use super::{dial::Dial, open::Options};
+use super::{connect::Connector, open::Options};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// How full a pool is, for metrics.
@@ -77,9 +77,9 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn start(name: &'static str, dial: &Dial, size: Size) -> Self {
+    pub(super) fn start(name: &'static str, connector: &Connector, size: Size) -> Self {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(dial.config().clone(), dial.clone(), recycling);
+        let manager = Manager::from_connect(connector.config().clone(), connector.clone(), recycling);
         let mut config = PoolConfig::new(size.max.max(1));
         config.timeouts = Timeouts {
             wait: Some(size.acquire_timeout),
@@ -88,13 +88,13 @@ impl Pool {
         };
         // The last used goes out first, so that what is not needed is seen to be idle.
         config.queue_mode = QueueMode::Lifo;
-        let (making, lending) = (dial.clone(), dial.clone());
+        let (making, lending) = (connector.clone(), connector.clone());
         let pool = deadpool_postgres::Pool::builder(manager)
             .config(config)
             .post_create(Hook::async_fn(move |client, _| {
-                let dial = making.clone();
+                let connector = making.clone();
                 Box::pin(async move {
-                    let checked = dial.check(client).await;
+                    let checked = connector.check(client).await;
                     checked.map_err(|error| HookError::message(error.message))
                 })
             }))
@@ -105,7 +105,7 @@ impl Pool {
             .runtime(Runtime::Tokio1)
             .build()
             .expect("a runtime is named");
-        let keeper = dial.runtime().spawn(keep(pool.clone(), size));
+        let keeper = connector.runtime().spawn(keep(pool.clone(), size));
         Self { name, size, pool, timeouts: Arc::default(), keeper }
     }
 

@@ -3,7 +3,7 @@
 
 use tokio::time::timeout;
 
-use super::{OpenError, Options, dial, dial::Dial, url::Role};
+use super::{OpenError, Options, connect::Connector, connector, url::Role};
 use crate::store::StoreError;
 
 /// Tries whether what is prepared in one transaction is there in the next; changes nothing.
@@ -11,9 +11,9 @@ pub async fn try_prepared(options: &Options) -> Result<(), OpenError> {
     if !options.prepared {
         return Ok(());
     }
-    let dial = dial(("store", Role::Primary), &options.url, options)?;
-    match timeout(3 * options.acquire_timeout, try_twice(&dial)).await {
-        Ok(tried) => tried.map_err(|error| OpenError::connect(dial.place(), error)),
+    let connector = connector(("store", Role::Primary), &options.url, options)?;
+    match timeout(3 * options.acquire_timeout, try_twice(&connector)).await {
+        Ok(tried) => tried.map_err(|error| OpenError::connect(connector.place(), error)),
         // A pooler that has one connection for all lets the second transaction wait. It mixes up nothing.
         Err(_) => Ok(()),
     }
@@ -21,8 +21,8 @@ pub async fn try_prepared(options: &Options) -> Result<(), OpenError> {
 
 /// Two connections of ours hold one of the pooler's each, and give them back in both orders: whether it
 /// lends the one that came back first or last, the first of ours gets the other's in one of the rounds.
-async fn try_twice(dial: &Dial) -> Result<(), StoreError> {
-    let (one, other) = (dial.connection().await?, dial.connection().await?);
+async fn try_twice(connector: &Connector) -> Result<(), StoreError> {
+    let (one, other) = (connector.connection().await?, connector.connection().await?);
     for round in [[&one, &other], [&other, &one]] {
         for connection in round {
             connection.batch_execute("BEGIN").await?;

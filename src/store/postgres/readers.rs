@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 
 use super::{
     KEPT_PLANS,
-    dial::Dial,
+    connect::Connector,
     pool::{PoolFigures, closed},
     statements::{Failure, Param, Session, is_connection},
 };
@@ -42,7 +42,7 @@ pub(super) struct Reading {
 /// Connections that are shared.
 pub(super) struct Readers {
     name: &'static str,
-    dial: Dial,
+    connector: Connector,
     reading: Reading,
     slots: Vec<Slot>,
     next: AtomicUsize,
@@ -95,12 +95,17 @@ struct Shared {
 }
 
 impl Readers {
-    pub(super) fn new(name: &'static str, dial: Dial, reading: Reading, executed: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        name: &'static str,
+        connector: Connector,
+        reading: Reading,
+        executed: Arc<AtomicU64>,
+    ) -> Self {
         let slots: Vec<Slot> = (0..reading.connections.max(1)).map(|_| Slot::default()).collect();
         let room = Semaphore::new(slots.len() * IN_FLIGHT);
         Self {
             name,
-            dial,
+            connector,
             reading,
             slots,
             next: AtomicUsize::new(0),
@@ -193,11 +198,11 @@ impl Readers {
 
     /// A slot's connection, unless it may lead to a primary that was replaced since it was made.
     fn live(&self, slot: &Slot) -> Option<Arc<Shared>> {
-        slot.live().filter(|shared| !self.dial.is_past(shared.made))
+        slot.live().filter(|shared| !self.connector.is_past(shared.made))
     }
 
     async fn made(&self) -> Result<ClientWrapper, StoreError> {
-        let client = self.dial.connection().await?;
+        let client = self.connector.connection().await?;
         if self.reading.prepared {
             // For the whole session, which nobody else reads from.
             let settings = KEPT_PLANS.map(|setting| format!("SET {setting}")).join("; ");

@@ -1,4 +1,4 @@
-//! Maintenance: the sweeper, figures, and what follows a restored backup. It has connections of its
+//! Maintenance: the sweeper, statistics, and what follows a restored backup. It has connections of its
 //! own, so that it cannot take those of requests, and any number of nodes may do it at once.
 
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::*,
-    store::{CHANGES_KEPT, RETRY_ANSWER_KEPT, StorageFigures, StoreError, StoreErrorKind, Swept, Upkeep},
+    store::{CHANGES_KEPT, RETRY_ANSWER_KEPT, StorageStatistics, StoreError, StoreErrorKind, Swept, Upkeep},
 };
 
 // Each sweep finds its rows by an index on their expiry and deletes them by key, so that its cost is
@@ -119,11 +119,11 @@ impl Upkeep for Postgres {
 
     /// A large table is not counted: what the server's own statistics say of it costs nothing, and is
     /// a few per cent off at most. A large one that was never analyzed is left out.
-    async fn figures(&self) -> Result<StorageFigures, StoreError> {
+    async fn statistics(&self) -> Result<StorageStatistics, StoreError> {
         let transaction = self.begin(Lane::Upkeep).await?;
-        let figures = figures(transaction.statements()).await?;
+        let statistics = statistics(transaction.statements()).await?;
         transaction.commit().await?;
-        Ok(figures)
+        Ok(statistics)
     }
 
     async fn close(&self) {
@@ -174,10 +174,10 @@ async fn restored(db: Statements<'_>, now: UnixTime, until: UnixTime) -> Result<
     Ok(())
 }
 
-async fn figures(db: Statements<'_>) -> Result<StorageFigures, Failure> {
+async fn statistics(db: Statements<'_>) -> Result<StorageStatistics, Failure> {
     let size = db.one(DATABASE_SIZE, &[], |row| row.try_get::<_, Natural>(0)).await?;
-    let mut figures = StorageFigures::default();
-    figures.bytes.extend(size.map(|Natural(bytes)| ("db", bytes)));
+    let mut statistics = StorageStatistics::default();
+    statistics.bytes.extend(size.map(|Natural(bytes)| ("db", bytes)));
     let classes = row_classes();
     let size = |row: &Row| {
         let (estimate, own, all): (i64, Natural, Natural) =
@@ -187,15 +187,15 @@ async fn figures(db: Statements<'_>) -> Result<StorageFigures, Failure> {
     let sizes = db.all(SIZES, &[(&classes, Type::TEXT_ARRAY)], size).await?;
     for (class, count) in COUNTS {
         let Some((_, estimate, own, all)) = sizes.iter().find(|(name, ..)| name == class) else { continue };
-        figures.class_bytes.push((class, *all));
+        statistics.class_bytes.push((class, *all));
         if *own < SMALL {
             let rows = db.one(count, &[], |row| row.try_get::<_, Natural>(0)).await?;
-            figures.rows.extend(rows.map(|Natural(rows)| (class, rows)));
+            statistics.rows.extend(rows.map(|Natural(rows)| (class, rows)));
         } else if let Ok(rows) = u64::try_from(*estimate) {
-            figures.rows.push((class, rows));
+            statistics.rows.push((class, rows));
         }
     }
-    Ok(figures)
+    Ok(statistics)
 }
 
 /// Statements that read whole tables on purpose: small ones, or with no server running.
@@ -263,7 +263,7 @@ const COUNTS: [(&str, &str); 13] = [
 /// A table with fewer bytes than this is counted, which takes a few milliseconds.
 const SMALL: u64 = 8 * 1024 * 1024;
 
-/// The classes of rows that figures and sweeps speak of.
+/// The classes of rows that statistics and sweeps speak of.
 pub fn row_classes() -> Vec<&'static str> {
     COUNTS.iter().map(|(table, _)| *table).collect()
 }

@@ -12,7 +12,7 @@ use rusqlite::{
     backup::{Backup, StepResult},
 };
 
-use super::place;
+use super::filesystem;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Pages copied at a step: 1 MiB.
@@ -56,7 +56,7 @@ fn fill(source: &Connection, to: &Path) -> Result<(), StoreError> {
 /// The file's bytes, and its name in the folder.
 fn flush(file: &File, to: &Path) -> io::Result<()> {
     file.sync_all()?;
-    File::open(place::folder(to))?.sync_all()
+    File::open(filesystem::folder(to))?.sync_all()
 }
 
 fn failed(to: &Path, error: &io::Error) -> StoreError {

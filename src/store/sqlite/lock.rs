@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{OpenError, place};
+use super::{OpenError, filesystem};
 
 /// Held by `serve` for as long as it runs.
 #[derive(Debug)]
@@ -16,10 +16,10 @@ pub struct ServeLock {
 
 /// Takes the lock of a data folder, or says that another server has it.
 pub(super) fn for_serving(data_dir: &Path) -> Result<ServeLock, OpenError> {
-    place::prepare_folder(data_dir)?;
+    filesystem::prepare_folder(data_dir)?;
     let path = data_dir.join("serve.lock");
-    place::prepare_file(&path)?;
-    let file = place::open_private(&path)?;
+    filesystem::prepare_file(&path)?;
+    let file = filesystem::open_private(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(ServeLock { _file: file }),
         Err(TryLockError::WouldBlock) => Err(OpenError::Served { path: data_dir.to_owned() }),
@@ -30,7 +30,7 @@ pub(super) fn for_serving(data_dir: &Path) -> Result<ServeLock, OpenError> {
 /// Waits until no other process prepares a store in this folder; unlocked when dropped.
 pub(super) fn for_migrating(folder: &Path) -> Result<File, OpenError> {
     let path = folder.join("migrate.lock");
-    let file = place::open_private(&path)?;
+    let file = filesystem::open_private(&path)?;
     file.lock().map_err(|source| OpenError::io("lock", &path, source))?;
     Ok(file)
 }

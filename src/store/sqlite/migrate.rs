@@ -4,10 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{OpenError, lock, place};
+use super::{OpenError, filesystem, lock};
 use crate::store::{
     MigrationStatus, PlannedFile,
-    plan::{Lock, plan},
+    migration_plan::{Lock, plan},
 };
 
 mod embedded {
@@ -22,7 +22,7 @@ pub fn migrate_status(path: &Path) -> Result<MigrationStatus, OpenError> {
     if !path.try_exists().map_err(|error| OpenError::io("look at", path, error))? {
         return Ok(status(0));
     }
-    place::prepare_file(path)?;
+    filesystem::prepare_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|error| OpenError::sqlite(path, error))?;
@@ -66,7 +66,7 @@ pub fn migrate_up(path: &Path) -> Result<MigrationStatus, OpenError> {
 /// Brings an opened file to this version's schema, or says why not. Takes the lock of the folder.
 pub(super) fn prepare(path: &Path, connection: &mut Connection, migrate: bool) -> Result<(), OpenError> {
     let failed = |error| OpenError::sqlite(path, error);
-    let _lock = lock::for_migrating(place::folder(path))?;
+    let _lock = lock::for_migrating(filesystem::folder(path))?;
     refuse_foreign(path, connection)?;
     let have = status(applied(path, connection)?);
     if have.applied > have.known {

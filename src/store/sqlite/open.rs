@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{checkpoints, migrate, place, statements::CACHED};
+use super::{checkpoints, filesystem, migrate, statements::CACHED};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -134,8 +134,8 @@ impl OpenError {
 
 /// Checks and prepares the place, the file and its schema; gives the connection that writes.
 pub(super) fn writing(path: &Path, options: &Options) -> Result<Connection, OpenError> {
-    place::prepare_folder(place::folder(path))?;
-    place::prepare_file(path)?;
+    filesystem::prepare_folder(filesystem::folder(path))?;
+    filesystem::prepare_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
         Connection::open_with_flags(path, flags).map_err(|error| OpenError::sqlite(path, error))?;

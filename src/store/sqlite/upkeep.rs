@@ -1,4 +1,4 @@
-//! Maintenance: the sweeper, figures, and what follows a restored backup.
+//! Maintenance: the sweeper, statistics, and what follows a restored backup.
 
 use std::{
     path::Path,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::*,
-    store::{CHANGES_KEPT, RETRY_ANSWER_KEPT, StorageFigures, StoreError, StoreErrorKind, Swept, Upkeep},
+    store::{CHANGES_KEPT, RETRY_ANSWER_KEPT, StorageStatistics, StoreError, StoreErrorKind, Swept, Upkeep},
 };
 
 /// How often the query planner's statistics are looked after.
@@ -60,22 +60,22 @@ impl Upkeep for Sqlite {
     }
 
     /// Counts every table, on a thread aside: ask at most once a minute.
-    async fn figures(&self) -> Result<StorageFigures, StoreError> {
+    async fn statistics(&self) -> Result<StorageStatistics, StoreError> {
         let (connection, path) = (self.readers.open()?, self.path.clone());
         aside(move || {
-            let mut figures = StorageFigures::default();
+            let mut statistics = StorageStatistics::default();
             for (table, sql) in COUNTS {
                 let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-                figures.rows.push((table, count.unsigned_abs()));
+                statistics.rows.push((table, count.unsigned_abs()));
             }
             for (name, suffix) in [("db", ""), ("wal", "-wal")] {
                 let mut file = path.clone().into_os_string();
                 file.push(suffix);
                 // Without a log there are no bytes of it.
                 let bytes = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
-                figures.bytes.push((name, bytes));
+                statistics.bytes.push((name, bytes));
             }
-            Ok(figures)
+            Ok(statistics)
         })
         .await
     }
@@ -220,7 +220,7 @@ const COUNTS: [(&str, &str); 12] = [
     ("changes", "SELECT count(*) FROM changes"),
 ];
 
-/// The classes of rows that figures and sweeps speak of.
+/// The classes of rows that statistics and sweeps speak of.
 pub fn row_classes() -> Vec<&'static str> {
     let mut classes: Vec<_> = COUNTS.iter().map(|(table, _)| *table).collect();
     let swept = EXPIRED.iter().map(|(class, ..)| *class);

@@ -1,4 +1,4 @@
-//! The sweeper, restored backups, figures.
+//! The sweeper, restored backups, statistics.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -160,8 +160,8 @@ pub async fn a_store_tells_its_schema_and_its_size(place: &dyn Place) {
     store.probe().await.unwrap();
     assert!(store.schema_version().await.unwrap() >= 1);
     given(&store, [Effect::InsertClient(client("a").into()), Effect::InsertClient(client("b").into())]).await;
-    let figures = store.figures().await.unwrap();
-    assert!(figures.rows.contains(&("clients", 2)), "{:?}", figures.rows);
-    assert!(figures.rows.contains(&("changes", 2)), "{:?}", figures.rows);
-    assert!(figures.bytes.iter().any(|(_, bytes)| *bytes > 0), "{:?}", figures.bytes);
+    let statistics = store.statistics().await.unwrap();
+    assert!(statistics.rows.contains(&("clients", 2)), "{:?}", statistics.rows);
+    assert!(statistics.rows.contains(&("changes", 2)), "{:?}", statistics.rows);
+    assert!(statistics.bytes.iter().any(|(_, bytes)| *bytes > 0), "{:?}", statistics.bytes);
 }

@@ -24,7 +24,7 @@ use crate::store::{StoreError, StoreErrorKind};
 
 /// Where to connect, and how.
 #[derive(Clone)]
-pub(super) struct Dial {
+pub(super) struct Connector {
     address: Address,
     runtime: Handle,
     timeout: Duration,
@@ -32,7 +32,7 @@ pub(super) struct Dial {
     timelines: Option<Arc<Timelines>>,
 }
 
-impl Dial {
+impl Connector {
     /// Must be called on the runtime that is to drive the connections.
     pub(super) fn new(address: Address, timeout: Duration) -> Self {
         Self { address, runtime: Handle::current(), timeout, warnings: Arc::default(), timelines: None }
@@ -83,7 +83,7 @@ impl Dial {
     /// A connection of one's own.
     pub(super) async fn connection(&self) -> Result<ClientWrapper, StoreError> {
         let checked = async {
-            let (client, driver) = self.dial().await?;
+            let (client, driver) = self.connect().await?;
             self.check(&client).await?;
             Ok(ClientWrapper::new(client, driver))
         };
@@ -96,10 +96,10 @@ impl Dial {
         }
     }
 
-    async fn dial(&self) -> Result<(Client, JoinHandle<()>), Error> {
+    async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
         let (config, tls) = (self.address.config.clone(), self.address.tls.clone());
         let warnings = Arc::clone(&self.warnings);
-        let dialled = self.runtime.spawn(async move {
+        let connecting = self.runtime.spawn(async move {
             match tls {
                 Some(tls) => {
                     config.connect(tls).await.map(|(client, driver)| (client, drive(driver, warnings)))
@@ -107,8 +107,8 @@ impl Dial {
                 None => config.connect(NoTls).await.map(|(client, driver)| (client, drive(driver, warnings))),
             }
         });
-        let mut dialled = AbortOnDrop(dialled);
-        match (&mut dialled.0).await {
+        let mut connecting = AbortOnDrop(connecting);
+        match (&mut connecting.0).await {
             Ok(result) => result,
             // The runtime is stopping; whoever waits has a time limit.
             Err(_) => std::future::pending().await,
@@ -116,12 +116,12 @@ impl Dial {
     }
 }
 
-impl Connect for Dial {
+impl Connect for Connector {
     fn connect(
         &self,
         _: &Config,
     ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
-        Box::pin(self.dial())
+        Box::pin(self.connect())
     }
 }
 

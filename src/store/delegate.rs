@@ -1,48 +1,48 @@
-//! What a decorator does not change, it hands on: the store's traits by delegation.
+//! Delegation: what a decorator does not change, the store below does.
 
-/// Implements store traits for a decorator by handing each call on to the store below.
+/// Implements store traits for a decorator by passing each call to the store below.
 ///
 /// ```ignore
-/// hand_on! { impl [S: Store + ?Sized] Clients, Keys for Cached<S> => { |this| this.store } }
+/// delegate! { impl [S: Store + ?Sized] Clients, Keys for Cached<S> => { |this| this.store } }
 /// ```
 ///
 /// A decorator that does something around each call gives a second closure. Its first argument makes the
 /// call, as often as it is called; a second one is the call's place in `OPERATIONS`:
 ///
 /// ```ignore
-/// hand_on! {
+/// delegate! {
 ///     impl [S: Store] Clients, Keys for Guard<S> => { |this| this.store, |call, of| this.read(of, call) }
 /// }
 /// ```
 ///
 /// The place of use has `model::*`, `store::*`, `async_trait`, `Arc` and (for `Upkeep`) `Path` in scope.
 /// A trait of which one method is different is implemented by hand.
-macro_rules! hand_on {
+macro_rules! delegate {
     (impl $generics:tt $($role:ident),+ for $type:ty => $way:tt) => {
-        $(hand_on! { @role $role $generics $type, $way })+
+        $(delegate! { @role $role $generics $type, $way })+
     };
 
     (@role Clients [$($generics:tt)*] $type:ty, $way:tt) => {
         #[async_trait]
         impl<$($generics)*> Clients for $type {
             async fn client(&self, client_id: &str) -> Result<Option<Arc<Client>>, StoreError> {
-                hand_on!(@call self $way client(client_id))
+                delegate!(@call self $way client(client_id))
             }
 
             async fn client_by_key(&self, key: ClientKey) -> Result<Option<Arc<Client>>, StoreError> {
-                hand_on!(@call self $way client_by_key(key))
+                delegate!(@call self $way client_by_key(key))
             }
 
             async fn clients(&self, after: Option<ClientKey>, limit: usize) -> Result<Vec<Client>, StoreError> {
-                hand_on!(@call self $way clients(after, limit))
+                delegate!(@call self $way clients(after, limit))
             }
 
             async fn resource(&self, uri: &str) -> Result<Option<Arc<Resource>>, StoreError> {
-                hand_on!(@call self $way resource(uri))
+                delegate!(@call self $way resource(uri))
             }
 
             async fn resources(&self, after: Option<Id>, limit: usize) -> Result<Vec<Resource>, StoreError> {
-                hand_on!(@call self $way resources(after, limit))
+                delegate!(@call self $way resources(after, limit))
             }
         }
     };
@@ -51,35 +51,35 @@ macro_rules! hand_on {
         #[async_trait]
         impl<$($generics)*> Users for $type {
             async fn user(&self, id: UserId) -> Result<Option<Arc<User>>, StoreError> {
-                hand_on!(@call self $way user(id))
+                delegate!(@call self $way user(id))
             }
 
             async fn user_by_name(&self, username: &str) -> Result<Option<User>, StoreError> {
-                hand_on!(@call self $way user_by_name(username))
+                delegate!(@call self $way user_by_name(username))
             }
 
             async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
-                hand_on!(@call self $way users(after, limit))
+                delegate!(@call self $way users(after, limit))
             }
 
             async fn session(&self, digest: &Digest) -> Result<Option<Session>, StoreError> {
-                hand_on!(@call self $way session(digest))
+                delegate!(@call self $way session(digest))
             }
 
             async fn session_by_id(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
-                hand_on!(@call self $way session_by_id(id))
+                delegate!(@call self $way session_by_id(id))
             }
 
             async fn sessions(&self, user: UserId) -> Result<Vec<Session>, StoreError> {
-                hand_on!(@call self $way sessions(user))
+                delegate!(@call self $way sessions(user))
             }
 
             async fn consent(&self, user: UserId, client: ClientKey) -> Result<Option<Consent>, StoreError> {
-                hand_on!(@call self $way consent(user, client))
+                delegate!(@call self $way consent(user, client))
             }
 
             async fn consents(&self, user: UserId) -> Result<Vec<Consent>, StoreError> {
-                hand_on!(@call self $way consents(user))
+                delegate!(@call self $way consents(user))
             }
         }
     };
@@ -88,15 +88,15 @@ macro_rules! hand_on {
         #[async_trait]
         impl<$($generics)*> Grants for $type {
             async fn code(&self, digest: &Digest) -> Result<Option<Code>, StoreError> {
-                hand_on!(@call self $way code(digest))
+                delegate!(@call self $way code(digest))
             }
 
             async fn refresh_token(&self, digest: &Digest) -> Result<Option<RefreshToken>, StoreError> {
-                hand_on!(@call self $way refresh_token(digest))
+                delegate!(@call self $way refresh_token(digest))
             }
 
             async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {
-                hand_on!(@call self $way family(id))
+                delegate!(@call self $way family(id))
             }
         }
     };
@@ -105,7 +105,7 @@ macro_rules! hand_on {
         #[async_trait]
         impl<$($generics)*> Keys for $type {
             async fn signing_keys(&self, gone: bool) -> Result<Vec<SigningKey>, StoreError> {
-                hand_on!(@call self $way signing_keys(gone))
+                delegate!(@call self $way signing_keys(gone))
             }
         }
     };
@@ -114,7 +114,7 @@ macro_rules! hand_on {
         #[async_trait]
         impl<$($generics)*> FeedReads for $type {
             async fn feed(&self, seq: u64, limit: usize) -> Result<FeedPage, StoreError> {
-                hand_on!(@call self $way feed(seq, limit))
+                delegate!(@call self $way feed(seq, limit))
             }
 
             async fn revocations(
@@ -122,14 +122,14 @@ macro_rules! hand_on {
                 after: Option<(RevocationKind, Id)>,
                 limit: usize,
             ) -> Result<Vec<Revocation>, StoreError> {
-                hand_on!(@call self $way revocations(after, limit))
+                delegate!(@call self $way revocations(after, limit))
             }
 
             async fn revocations_of(
                 &self,
                 ids: &[(RevocationKind, Id)],
             ) -> Result<Vec<Revocation>, StoreError> {
-                hand_on!(@call self $way revocations_of(ids))
+                delegate!(@call self $way revocations_of(ids))
             }
         }
     };
@@ -138,31 +138,31 @@ macro_rules! hand_on {
         #[async_trait]
         impl<$($generics)*> Upkeep for $type {
             async fn probe(&self) -> Result<(), StoreError> {
-                hand_on!(@call self $way probe())
+                delegate!(@call self $way probe())
             }
 
             async fn sweep(&self, now: UnixTime, limit: usize) -> Result<Swept, StoreError> {
-                hand_on!(@call self $way sweep(now, limit))
+                delegate!(@call self $way sweep(now, limit))
             }
 
             async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-                hand_on!(@call self $way backup(to))
+                delegate!(@call self $way backup(to))
             }
 
             async fn restored(&self, now: UnixTime, until: UnixTime) -> Result<(), StoreError> {
-                hand_on!(@call self $way restored(now, until))
+                delegate!(@call self $way restored(now, until))
             }
 
             async fn schema_version(&self) -> Result<u32, StoreError> {
-                hand_on!(@call self $way schema_version())
+                delegate!(@call self $way schema_version())
             }
 
-            async fn figures(&self) -> Result<StorageFigures, StoreError> {
-                hand_on!(@call self $way figures())
+            async fn statistics(&self) -> Result<StorageStatistics, StoreError> {
+                delegate!(@call self $way statistics())
             }
 
             async fn close(&self) {
-                hand_on!(@close self $way)
+                delegate!(@close self $way)
             }
         }
     };
@@ -173,7 +173,7 @@ macro_rules! hand_on {
     }};
 
     (@call $self:tt { |$this:ident| $to:expr, |$call:ident| $around:expr } $($rest:tt)*) => {
-        hand_on!(@call $self { |$this| $to, |$call, _of| $around } $($rest)*)
+        delegate!(@call $self { |$this| $to, |$call, _of| $around } $($rest)*)
     };
 
     (@call $self:tt { |$this:ident| $to:expr, |$call:ident, $of:ident| $around:expr } $method:ident($($argument:ident),*)) => {{
@@ -197,8 +197,8 @@ macro_rules! hand_on {
     }};
 
     (@call $self:tt { |$this:ident| $to:expr, closing $first:expr } $($call:tt)*) => {
-        hand_on!(@call $self { |$this| $to } $($call)*)
+        delegate!(@call $self { |$this| $to } $($call)*)
     };
 }
 
-pub(crate) use hand_on;
+pub(crate) use delegate;
