@@ -4,7 +4,7 @@ use super::grant_types;
 use crate::{
     cache::{Cached, RedisCommand, RedisFailure},
     config::Config,
-    http::routes::ROUTES,
+    http::route_table::ROUTES,
     observe::Labels,
     protocol::ErrorCode,
     store::{OPERATIONS, Store, sqlite::row_classes},

@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Addresses, AppError, Listeners, Node, compose::cores, figures::Figures, tasks::Tasks};
 use crate::{
     config::{Config, Tls},
-    http::{self, Settings, Shared, pages::Pages, tls::Certificate},
+    http::{self, AppState, Settings, pages::PageTemplates, tls::Certificate},
     model::SigningAlg,
     observe::trace::{self, TraceSettings},
     provider::{Provider, ProviderError, admin::DeclaredResource},
@@ -47,7 +47,7 @@ impl Node {
     /// Answers on the listeners until the process is told to stop, then stops in order: readiness,
     /// connections, requests, tasks, store. Runs inside of [`block_on`].
     pub async fn serve(self, listeners: Listeners, options: ServeOptions<'_>) -> Result<(), AppError> {
-        let pages = Pages::new(self.config.pages.templates.as_deref())?;
+        let pages = PageTemplates::new(self.config.pages.templates.as_deref())?;
         let certificate = self.config.tls.as_ref().map(certificate).transpose()?;
         self.begin_traces()?;
         let ended = self.run(listeners, (pages, certificate), options).await;
@@ -58,7 +58,7 @@ impl Node {
     async fn run(
         self,
         listeners: Listeners,
-        (pages, certificate): (Pages, Option<Arc<Certificate>>),
+        (pages, certificate): (PageTemplates, Option<Arc<Certificate>>),
         options: ServeOptions<'_>,
     ) -> Result<(), AppError> {
         // Before anything is announced: whoever hears "ready" may send a signal.
@@ -73,7 +73,7 @@ impl Node {
         }
         let tasks = Tasks::start(&self, &figures, certificate.as_ref());
         self.warm_up().await;
-        let shared = Shared {
+        let state = AppState {
             provider: Arc::clone(&self.provider),
             pages: Arc::new(pages),
             draining: Arc::clone(&draining),
@@ -84,7 +84,7 @@ impl Node {
         let Listeners { public, operations, addresses } = listeners;
         let scheme = if certificate.is_some() { "https://" } else { "" };
         let public = (public, certificate);
-        let started = http::start(&shared, &settings(&self.config), public, operations);
+        let started = http::start(&state, &settings(&self.config), public, operations);
         let (public, operations) =
             started.map_err(|error| AppError::Start(format!("the server cannot be started: {error}")))?;
         let mut public = Running::new(public);

@@ -8,7 +8,7 @@ use super::{Failure, Output};
 use crate::{
     app::schema,
     config::{Config, Fault, ProcessEnv},
-    http::{pages::Pages, tls::Certificate},
+    http::{pages::PageTemplates, tls::Certificate},
 };
 
 /// The configuration, or everything that is wrong with it.
@@ -33,7 +33,7 @@ pub(super) fn check(file: Option<&Path>, connect: bool, out: Output) -> Result<(
     if let Some(config) = &config {
         faults.extend(config.master_keys().err());
         faults.extend(config.tls.as_ref().and_then(|files| Certificate::open(files).err()));
-        if let Err(error) = Pages::new(config.pages.templates.as_deref()) {
+        if let Err(error) = PageTemplates::new(config.pages.templates.as_deref()) {
             faults.extend(error.faults.iter().map(|fault| Fault::new("[pages] templates", fault)));
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{http::pages::when, model::UnixTime};
+use crate::{http::pages::calendar, model::UnixTime};
 
 /// Why a result did not reach its reader, if one did not.
 static UNTOLD: Mutex<Option<String>> = Mutex::new(None);
@@ -133,7 +133,7 @@ pub(super) fn properties(of: &[(&str, String)]) -> String {
 
 /// A moment for people (RFC 3339).
 pub(super) fn moment(time: UnixTime) -> String {
-    when::iso(time.0)
+    calendar::iso(time.0)
 }
 
 /// Entries in a cell.

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, http::header::COOKIE};
 
 /// The cookies' names and attributes; they follow the issuer's scheme, never the request (R67).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cookies {
+pub struct BrowserCookies {
     secure: bool,
 }
 
@@ -17,7 +17,7 @@ pub enum Cookie {
     Session,
 }
 
-impl Cookies {
+impl BrowserCookies {
     /// The cookies of an issuer.
     pub fn of(issuer: &str) -> Self {
         Self { secure: issuer.starts_with("https://") }
@@ -66,12 +66,12 @@ mod tests {
     /// R58
     #[test]
     fn an_https_issuer_has_host_cookies() {
-        let cookies = Cookies::of("https://id.example");
+        let cookies = BrowserCookies::of("https://id.example");
         assert_eq!(
             cookies.set(Cookie::Session, "v"),
             "__Host-chancery_session=v; Path=/; HttpOnly; SameSite=Lax; Secure"
         );
-        let loopback = Cookies::of("http://127.0.0.1:8080");
+        let loopback = BrowserCookies::of("http://127.0.0.1:8080");
         assert_eq!(loopback.set(Cookie::Browser, "v"), "chancery_browser=v; Path=/; HttpOnly; SameSite=Lax");
         assert_eq!(
             loopback.clear(Cookie::Browser),
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_read_by_its_exact_name_and_only_if_there_is_one() {
-        let cookies = Cookies::of("https://id.example");
+        let cookies = BrowserCookies::of("https://id.example");
         let read = |header: &str| {
             let req = TestRequest::default().insert_header((COOKIE, header)).to_http_request();
             cookies.read(&req, Cookie::Session).map(str::to_owned)

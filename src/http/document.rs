@@ -8,22 +8,22 @@ use actix_web::{
     web::Bytes,
 };
 
-use super::{coding, pages::assets::Etag};
+use super::{compression, pages::assets::Etag};
 
 /// A document as it is, and compressed if that makes it smaller.
 pub struct Document {
     content_type: &'static str,
-    plain: Coded,
-    gzip: Option<Coded>,
+    plain: Representation,
+    gzip: Option<Representation>,
 }
 
 /// A document in one coding.
-struct Coded {
+struct Representation {
     body: Bytes,
     etag: HeaderValue,
 }
 
-impl Coded {
+impl Representation {
     fn new(body: Bytes) -> Self {
         let etag =
             HeaderValue::from_str(Etag::of(&body).as_str()).expect("a quoted digest is a header value");
@@ -35,8 +35,8 @@ impl Document {
     /// Takes its content as it will be sent.
     pub fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        let gzip = coding::compressed(&body).map(|coded| Coded::new(coded.into()));
-        Self { content_type, plain: Coded::new(body), gzip }
+        let gzip = compression::compressed(&body).map(|coded| Representation::new(coded.into()));
+        Self { content_type, plain: Representation::new(body), gzip }
     }
 
     /// Its content, not compressed.
@@ -50,7 +50,7 @@ impl Document {
         asked: &HeaderMap,
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     ) -> HttpResponse {
-        let gzip = self.gzip.as_ref().filter(|_| coding::prefers_gzip(asked));
+        let gzip = self.gzip.as_ref().filter(|_| compression::prefers_gzip(asked));
         let coded = gzip.unwrap_or(&self.plain);
         let seen = asked.get(IF_NONE_MATCH).map(HeaderValue::as_bytes).unwrap_or_default();
         let tags = seen.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -62,7 +62,7 @@ impl Document {
         let with = answer.headers_mut();
         headers.into_iter().for_each(|(name, value)| drop(with.insert(name, value)));
         with.insert(ETAG, coded.etag.clone());
-        with.insert(VARY, HeaderValue::from_static(coding::VARIES));
+        with.insert(VARY, HeaderValue::from_static(compression::VARIES));
         if !fresh {
             with.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         }

@@ -17,14 +17,14 @@ use crate::{
 
 /// A failure on its way to a client of the OAuth endpoints.
 #[derive(Debug)]
-pub struct Failure {
+pub struct ErrorReply {
     status: u16,
     error: OauthError,
     /// Overrides the challenge of a 401 (RFC 6750 at userinfo).
     challenge: Option<String>,
 }
 
-impl Failure {
+impl ErrorReply {
     /// An error with a status of its own.
     pub fn with_status(status: u16, error: OauthError) -> Self {
         Self { status, error, challenge: None }
@@ -42,30 +42,30 @@ impl Failure {
     }
 }
 
-impl From<OauthError> for Failure {
+impl From<OauthError> for ErrorReply {
     fn from(error: OauthError) -> Self {
         Self { status: error.code.status(), error, challenge: None }
     }
 }
 
-impl From<ProviderError> for Failure {
+impl From<ProviderError> for ErrorReply {
     fn from(error: ProviderError) -> Self {
         match &error {
             ProviderError::Refused(_) => {}
             ProviderError::Unavailable(cause) => unanswered::count(cause),
-            ProviderError::Internal(cause) => tracing::error!(%cause, "request failed"),
+            ProviderError::Internal(cause) => tracing::error!(%cause, "answering 500: internal error"),
         }
         error.oauth().into()
     }
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for ErrorReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(&self.error, f)
     }
 }
 
-impl ResponseError for Failure {
+impl ResponseError for ErrorReply {
     fn status_code(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }

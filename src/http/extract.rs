@@ -17,7 +17,7 @@ use actix_web::{
 };
 use futures_core::Stream as _;
 
-use super::{error::Failure, front::Desk, patience::Patience, routes};
+use super::{coarse_timeout::CoarseTimeout, dispatch::WorkerContext, error::ErrorReply, route_table};
 use crate::{
     observe::{Rejection, Route},
     protocol::{OauthError, Params},
@@ -34,71 +34,74 @@ pub const MAX_BATCH: usize = 2 * 1024 * 1024;
 const MOST_AHEAD: usize = 256 * 1024;
 
 /// The body of an `application/x-www-form-urlencoded` POST.
-pub struct Form(Bytes);
+pub struct FormBody(Bytes);
 
-impl Form {
+impl FormBody {
     /// Reads it.
-    pub(super) async fn read(head: &RequestHead, payload: Payload, at: At<'_>) -> Result<Self, Failure> {
+    pub(super) async fn read(head: &RequestHead, payload: Payload, at: At<'_>) -> Result<Self, ErrorReply> {
         read((head, "application/x-www-form-urlencoded"), payload, MAX_FORM, at).await.map(Self)
     }
 
     /// Its parameters.
-    pub fn params(&self) -> Result<Params<'_>, Failure> {
+    pub fn params(&self) -> Result<Params<'_>, ErrorReply> {
         Ok(Params::parse(&self.0)?)
     }
 }
 
 /// The body of an `application/json` POST.
-pub struct Json(pub Bytes);
+pub struct JsonBody(pub Bytes);
 
-impl Json {
+impl JsonBody {
     /// Reads it.
-    pub(super) async fn read(head: &RequestHead, payload: Payload, at: At<'_>) -> Result<Self, Failure> {
+    pub(super) async fn read(head: &RequestHead, payload: Payload, at: At<'_>) -> Result<Self, ErrorReply> {
         read((head, "application/json"), payload, MAX_BATCH, at).await.map(Self)
     }
 }
 
-impl FromRequest for Form {
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Failure>>>>;
+impl FromRequest for FormBody {
+    type Error = ErrorReply;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ErrorReply>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let desk = Rc::clone(req.app_data::<Rc<Desk>>().expect("start() gives every app its Desk"));
+        let worker = Rc::clone(
+            req.app_data::<Rc<WorkerContext>>().expect("start() gives every application its WorkerContext"),
+        );
         let (req, payload) = (req.clone(), payload.take());
-        let handle = desk.handles.of(routes::index(req.path(), desk.listener), req.method().as_str());
-        Box::pin(async move { Self::read(req.head(), payload, (&desk, handle)).await })
+        let handle =
+            worker.handles.of(route_table::index(req.path(), worker.listener), req.method().as_str());
+        Box::pin(async move { Self::read(req.head(), payload, (&worker, handle)).await })
     }
 }
 
 /// Whose body it is.
-type At<'a> = (&'a Desk, Route);
+type At<'a> = (&'a WorkerContext, Route);
 
 async fn read(
     (head, media_type): (&RequestHead, &str),
     mut payload: Payload,
     limit: usize,
-    (desk, route): At<'_>,
-) -> Result<Bytes, Failure> {
+    (worker, route): At<'_>,
+) -> Result<Bytes, ErrorReply> {
     if let Some(failure) = refusal(head, media_type) {
         return Err(failure);
     }
-    // The client's time, not ours.
+    // The client takes this time, so the request's deadline does not count it.
     let mut taken = 0;
     let room = || stated_length(head).min(limit).min(MOST_AHEAD);
-    let collected = collect(&mut payload, (limit, room), desk.settings.body_timeout, &mut taken);
+    let collected = collect(&mut payload, (limit, room), worker.settings.body_timeout, &mut taken);
     let collected = deadline::suspended(collected).await;
     if taken > 0 {
-        desk.shared.provider.metrics.request_body(route, taken as u64);
+        worker.state.provider.metrics.request_body(route, taken as u64);
     }
     collected.map_err(|why| match why {
-        Uncollected::Broken => OauthError::invalid_request("The body could not be read.").into(),
-        Uncollected::TooLarge => rejected(desk, Rejection::BodyTooLarge),
-        Uncollected::Late => rejected(desk, Rejection::Timeout),
+        BodyError::Broken => OauthError::invalid_request("The body could not be read.").into(),
+        BodyError::TooLarge => rejected(worker, Rejection::BodyTooLarge),
+        BodyError::Late => rejected(worker, Rejection::Timeout),
     })
 }
 
 /// What is wrong with a request before its body is read.
-fn refusal(head: &RequestHead, media_type: &str) -> Option<Failure> {
+fn refusal(head: &RequestHead, media_type: &str) -> Option<ErrorReply> {
     if !head.headers.get(CONTENT_TYPE).is_some_and(|given| is_of(given.as_bytes(), media_type)) {
         let text = format!("The Content-Type must be {media_type}.");
         return Some(OauthError::invalid_request(text).into());
@@ -106,7 +109,7 @@ fn refusal(head: &RequestHead, media_type: &str) -> Option<Failure> {
     // A compressed body is not unpacked: a small one could fill the memory (T32).
     if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() != b"identity") {
         let error = OauthError::invalid_request("A compressed body is not accepted.");
-        return Some(Failure::with_status(415, error));
+        return Some(ErrorReply::with_status(415, error));
     }
     // RFC 6749 §2.3.1, §3.2: parameters only in the body; a mix of both hides pollution (T02).
     if head.uri.query().is_some_and(|query| !query.is_empty()) {
@@ -132,17 +135,17 @@ fn is_of(given: &[u8], media_type: &str) -> bool {
 }
 
 /// A body that is too large or too late, counted.
-fn rejected(desk: &Desk, reason: Rejection) -> Failure {
-    desk.shared.provider.metrics.rejected(reason);
+fn rejected(worker: &WorkerContext, reason: Rejection) -> ErrorReply {
+    worker.state.provider.metrics.rejected(reason);
     let (status, text) = match reason {
         Rejection::BodyTooLarge => (413, "The body is too large."),
         _ => (408, "The body came too slowly."),
     };
-    Failure::with_status(status, OauthError::invalid_request(text))
+    ErrorReply::with_status(status, OauthError::invalid_request(text))
 }
 
-/// Why there is no body.
-enum Uncollected {
+/// Why a body could not be read.
+enum BodyError {
     TooLarge,
     Broken,
     Late,
@@ -154,14 +157,14 @@ async fn collect(
     (limit, room): (usize, impl Fn() -> usize),
     time: Duration,
     taken: &mut usize,
-) -> Result<Bytes, Uncollected> {
-    let mut patience = Patience::new(time);
+) -> Result<Bytes, BodyError> {
+    let mut timer = CoarseTimeout::new(time);
     // Most bodies come in one piece, which is not copied.
     let (mut whole, mut pieces) = (Bytes::new(), BytesMut::new());
-    while let Some(piece) = next(payload, &mut patience).await? {
+    while let Some(piece) = next(payload, &mut timer).await? {
         *taken += piece.len();
         if *taken > limit {
-            return Err(Uncollected::TooLarge);
+            return Err(BodyError::TooLarge);
         }
         if whole.is_empty() && pieces.is_empty() {
             whole = piece;
@@ -177,16 +180,16 @@ async fn collect(
 }
 
 /// The next piece of a body; `None` at its end.
-async fn next(payload: &mut Payload, patience: &mut Patience) -> Result<Option<Bytes>, Uncollected> {
+async fn next(payload: &mut Payload, timer: &mut CoarseTimeout) -> Result<Option<Bytes>, BodyError> {
     poll_fn(|context| match Pin::new(&mut *payload).poll_next(context) {
-        Poll::Ready(piece) => Poll::Ready(piece.transpose().map_err(|_| Uncollected::Broken)),
-        Poll::Pending => patience.poll_over(context).map(|()| Err(Uncollected::Late)),
+        Poll::Ready(piece) => Poll::Ready(piece.transpose().map_err(|_| BodyError::Broken)),
+        Poll::Pending => timer.poll_elapsed(context).map(|()| Err(BodyError::Late)),
     })
     .await
 }
 
 /// The one value of a header; more than one is an error, because readers would differ (R33).
-pub fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
+pub fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, ErrorReply> {
     let mut values = headers.get_all(&name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -203,6 +206,6 @@ pub fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Fai
 }
 
 /// The Authorization header.
-pub fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+pub fn authorization(headers: &HeaderMap) -> Result<Option<&str>, ErrorReply> {
     single(headers, AUTHORIZATION)
 }

@@ -1,4 +1,4 @@
-//! What happens around every request: its id, its figures, and what becomes of a panic.
+//! What happens around every request: its id, its metrics, its limits, and the answer after a panic.
 
 use std::{cell::Cell, future::Future, panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc, time::Instant};
 
@@ -17,11 +17,11 @@ use futures_util::FutureExt;
 use tracing::field::display;
 
 use super::{
-    Settings, Shared,
-    error::Failure,
-    front::{Desk, Work},
-    pages::visit,
-    routes::{self, Listener, ROUTES, RouteIndex},
+    AppState, Settings,
+    dispatch::{ResponseFuture, WorkerContext},
+    error::ErrorReply,
+    pages::browser_request,
+    route_table::{self, Listener, ROUTES, RouteIndex},
 };
 use crate::{
     model::Id,
@@ -62,41 +62,41 @@ impl RouteHandles {
     }
 }
 
-/// How many requests a worker has in hand. What is too much is refused at once: an answer that comes after
-/// its client has given up helps nobody, and takes the time of those whose answers would come in time.
-pub(super) struct Door {
-    inside: Cell<usize>,
-    most: usize,
+/// The limit of requests in flight of one worker. Excess requests are refused at once: an answer that comes
+/// after its client has given up is useless, and takes time from requests that could be answered in time.
+pub(super) struct InFlightLimit {
+    in_flight: Cell<usize>,
+    limit: usize,
 }
 
-impl Door {
-    /// The door of one worker, which takes its share of what all may have in hand. Operators always get in.
+impl InFlightLimit {
+    /// The limit of one worker: its share of the limit of all. The operations listener has none.
     pub(super) fn new(settings: &Settings, listener: Listener) -> Self {
-        let most = match listener {
+        let limit = match listener {
             Listener::Public => settings.max_in_flight.div_ceil(settings.workers.max(1)),
             Listener::Operations => usize::MAX,
         };
-        Self { inside: Cell::new(0), most }
+        Self { in_flight: Cell::new(0), limit }
     }
 
-    fn enter(&self) -> bool {
-        let inside = self.inside.get();
-        let room = inside < self.most;
-        self.inside.set(inside + usize::from(room));
-        room
+    fn try_acquire(&self) -> bool {
+        let in_flight = self.in_flight.get();
+        let free = in_flight < self.limit;
+        self.in_flight.set(in_flight + usize::from(free));
+        free
     }
 
-    fn leave(&self) {
-        self.inside.set(self.inside.get() - 1);
+    fn release(&self) {
+        self.in_flight.set(self.in_flight.get() - 1);
     }
 }
 
-/// A request in hand.
-pub(super) struct Inside(Rc<Desk>);
+/// A request that counts as in flight until this is dropped.
+pub(super) struct InFlightPermit(Rc<WorkerContext>);
 
-impl Drop for Inside {
+impl Drop for InFlightPermit {
     fn drop(&mut self) {
-        self.0.door.leave();
+        self.0.in_flight.release();
     }
 }
 
@@ -106,41 +106,41 @@ fn never_waits(path: &str) -> bool {
     ["/health/", "/.well-known/", "/assets/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// Counts a request as under way until it is dropped, also when the client goes away.
-struct InFlight<'m>(&'m Metrics);
+/// Counts a request in the metrics until it is dropped, also when the client goes away.
+struct InFlightGauge<'m>(&'m Metrics);
 
-impl<'m> InFlight<'m> {
+impl<'m> InFlightGauge<'m> {
     fn begin(metrics: &'m Metrics) -> Self {
         metrics.request_arrived();
         Self(metrics)
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlightGauge<'_> {
     fn drop(&mut self) {
         self.0.request_left();
     }
 }
 
 /// Counts a connection as open until it is dropped.
-pub(super) struct Connection(Arc<Metrics>);
+pub(super) struct ConnectionGauge(Arc<Metrics>);
 
-impl Connection {
-    /// A client has connected.
+impl ConnectionGauge {
+    /// Counts a new connection.
     pub(super) fn open(metrics: &Arc<Metrics>) -> Self {
         metrics.connected();
         Self(Arc::clone(metrics))
     }
 }
 
-impl Drop for Connection {
+impl Drop for ConnectionGauge {
     fn drop(&mut self) {
         self.0.disconnected();
     }
 }
 
-/// What must be known of a request when it is gone.
-pub(super) struct Seen {
+/// What is still needed of a request after its handler has taken it.
+pub(super) struct RequestSummary {
     pub(super) method: Method,
     pub(super) route: Option<RouteIndex>,
     pub(super) handle: Route,
@@ -149,130 +149,133 @@ pub(super) struct Seen {
     arrival: Arrival,
 }
 
-impl Seen {
-    pub(super) fn of(request: &Request, desk: &Desk) -> Self {
+impl RequestSummary {
+    pub(super) fn of(request: &Request, worker: &WorkerContext) -> Self {
         let (path, head) = (request.path(), request.head());
-        let route = routes::index(path, desk.listener);
+        let route = route_table::index(path, worker.listener);
         let (head_size, caller) = measure(head);
         // RFC 9110 §5.2: several are one list.
-        let state = || head.headers.get_all("tracestate").map(HeaderValue::as_bytes);
+        let tracestate = || head.headers.get_all("tracestate").map(HeaderValue::as_bytes);
         let told = || (known(&head.method), route.map(|index| ROUTES[index.0].0));
         Self {
             method: request.method().clone(),
             route,
-            handle: desk.handles.of(route, request.method().as_str()),
+            handle: worker.handles.of(route, request.method().as_str()),
             head_size,
             never_waits: never_waits(path),
-            arrival: Arrival::of(caller, state, told),
+            arrival: Arrival::of(caller, tracestate, told),
         }
     }
 }
 
-/// Lets a request in, or says why not.
-pub(super) fn admit(desk: &Rc<Desk>, seen: &Seen) -> Result<Option<Inside>, Failure> {
-    let metrics = &desk.shared.provider.metrics;
-    if seen.head_size > MAX_HEAD {
+/// Admits a request, or says why it is refused.
+pub(super) fn admit(
+    worker: &Rc<WorkerContext>,
+    summary: &RequestSummary,
+) -> Result<Option<InFlightPermit>, ErrorReply> {
+    let metrics = &worker.state.provider.metrics;
+    if summary.head_size > MAX_HEAD {
         metrics.rejected(Rejection::HeaderTooLarge);
         let error = OauthError::invalid_request("The request head is larger than 16 KiB.");
-        return Err(Failure::with_status(431, error));
+        return Err(ErrorReply::with_status(431, error));
     }
-    if seen.never_waits {
+    if summary.never_waits {
         return Ok(None);
     }
-    if !desk.door.enter() {
+    if !worker.in_flight.try_acquire() {
         metrics.rejected(Rejection::Overload);
         let text = "The server has too many requests in hand. Try again in a moment.";
         return Err(OauthError::new(ErrorCode::TemporarilyUnavailable, text).into());
     }
-    Ok(Some(Inside(Rc::clone(desk))))
+    Ok(Some(InFlightPermit(Rc::clone(worker))))
 }
 
 /// Gives each request an id, counts and times it, and turns a panic into a 500.
 pub(super) async fn observe(
-    desk: &Desk,
-    seen: Seen,
-    work: Result<(Option<Inside>, Work), Failure>,
+    worker: &WorkerContext,
+    summary: RequestSummary,
+    work: Result<(Option<InFlightPermit>, ResponseFuture), ErrorReply>,
 ) -> Response<BoxBody> {
-    let provider = &desk.shared.provider;
+    let provider = &worker.state.provider;
     let (began, id) = (Instant::now(), provider.random.id(provider.clock.millis()));
-    let under_way = InFlight::begin(&provider.metrics);
-    let place = seen.arrival.place();
+    let gauge = InFlightGauge::begin(&provider.metrics);
+    let place = summary.arrival.place();
     // Each of these is handed the place of the one inside: a future that holds another may have room for it
     // twice, and four of them for sixteen.
-    let work = pin!(answered(desk, seen.route, work));
+    let work = pin!(answered(worker, summary.route, work));
     let work = pin!(in_moments(work));
-    let mut answer = request_id::scope(id, place, seen.arrival.answer(work)).await;
-    drop(under_way);
+    let mut answer = request_id::scope(id, place, summary.arrival.answer(work)).await;
+    drop(gauge);
 
     let status = answer.status().as_u16();
-    provider.metrics.request(seen.handle, status, began.elapsed());
+    provider.metrics.request(summary.handle, status, began.elapsed());
     if let BodySize::Sized(bytes @ 1..) = answer.body().size()
-        && seen.method != Method::HEAD
+        && summary.method != Method::HEAD
     {
-        provider.metrics.response_body(seen.handle, bytes);
+        provider.metrics.response_body(summary.handle, bytes);
     }
-    if desk.settings.log_requests {
-        let method = seen.method.as_str();
-        let route = seen.route.map_or("unmatched", |index| ROUTES[index.0].0);
+    if worker.settings.log_requests {
+        let method = summary.method.as_str();
+        let route = summary.route.map_or("unmatched", |index| ROUTES[index.0].0);
         let micros = began.elapsed().as_micros() as u64;
         let trace_id = place.map(|place| display(place.trace));
         let span_id = place.map(|place| display(place.span));
         tracing::info!(%method, route, status, micros, request_id = %id, trace_id, span_id, "request");
     }
-    seen.arrival.answered(status);
+    summary.arrival.answered(status);
     if status >= 400 {
-        name(answer.headers_mut(), id);
+        add_request_id(answer.headers_mut(), id);
     }
     answer
 }
 
 /// The handler's answer, or one in its place.
 async fn answered(
-    desk: &Desk,
+    worker: &WorkerContext,
     route: Option<RouteIndex>,
-    work: Result<(Option<Inside>, Work), Failure>,
+    work: Result<(Option<InFlightPermit>, ResponseFuture), ErrorReply>,
 ) -> Response<BoxBody> {
-    let (_inside, work) = match work {
+    let (_permit, work) = match work {
         Ok(work) => work,
-        Err(failure) => return instead(&desk.shared, route, &failure),
+        Err(failure) => return error_answer(&worker.state, route, &failure),
     };
-    let time = desk.settings.request_timeout;
+    let time = worker.settings.request_timeout;
     let work = pin!(deadline::enforce(time, work));
-    match caught(&desk.shared.provider.metrics, work).await {
+    match catch_panic(&worker.state.provider.metrics, work).await {
         Ok(Ok(answer)) => answer,
-        // Whatever the handler waited for has not looked at the deadline itself.
+        // What the handler waited for does not observe the deadline itself.
         Ok(Err(Expired)) => {
             let late = ProviderError::Unavailable(format!("no answer within {time:?}"));
-            instead(&desk.shared, route, &late.into())
+            error_answer(&worker.state, route, &late.into())
         }
-        Err(panic) => instead(&desk.shared, route, &panic.into()),
+        Err(panic) => error_answer(&worker.state, route, &panic.into()),
     }
 }
 
-/// What is answered in place of a handler: a page where people look, JSON for programs.
-fn instead(shared: &Shared, route: Option<RouteIndex>, failure: &Failure) -> Response<BoxBody> {
+/// What is answered in place of a handler: a page for people, JSON for programs.
+fn error_answer(state: &AppState, route: Option<RouteIndex>, failure: &ErrorReply) -> Response<BoxBody> {
     let answer: HttpResponse = match route {
-        Some(index) if routes::is_for_people(index) => visit::unanswered(shared, failure),
+        Some(index) if route_table::is_for_people(index) => browser_request::unanswered(state, failure),
         _ => failure.error_response(),
     };
     answer.into()
 }
 
-/// Tells the id by which the request is found in the log.
-fn name(headers: &mut HeaderMap, id: Id) {
+/// Adds the id by which the request is found in the log.
+fn add_request_id(headers: &mut HeaderMap, id: Id) {
     let value = HeaderValue::from_str(&id.to_string()).expect("a UUID is a header value");
     headers.insert(HeaderName::from_static("x-request-id"), value);
 }
 
 /// A panic ends its request with a 500, and nothing else.
-async fn caught<F: Future>(metrics: &Metrics, work: F) -> Result<F::Output, ProviderError> {
+async fn catch_panic<F: Future>(metrics: &Metrics, work: F) -> Result<F::Output, ProviderError> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|_| {
         metrics.panicked();
-        ProviderError::Internal("a handler panicked; the request was answered with 500".into())
+        ProviderError::Internal("a handler panicked; answering 500".into())
     })
 }
 
-/// The size of a request's head, and what its caller says of a trace. Two who say something say nothing.
+/// The size of a request's head, and its trace context; `None` if `traceparent` is given twice.
 fn measure(head: &RequestHead) -> (usize, Option<Caller>) {
     const TRACEPARENT: &str = "traceparent";
     let mut size = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
@@ -298,19 +301,19 @@ mod tests {
     use crate::observe::Labels;
 
     #[test]
-    fn a_worker_takes_its_share_and_no_more() {
-        let door = Door { inside: Cell::new(0), most: 2 };
-        assert_eq!([(); 3].map(|()| door.enter()), [true, true, false]);
-        door.leave();
-        assert!(door.enter());
+    fn a_worker_admits_its_share_and_no_more() {
+        let limit = InFlightLimit { in_flight: Cell::new(0), limit: 2 };
+        assert_eq!([(); 3].map(|()| limit.try_acquire()), [true, true, false]);
+        limit.release();
+        assert!(limit.try_acquire());
     }
 
     #[actix_web::test]
     async fn a_panic_becomes_a_500_and_is_counted() {
         let metrics = Metrics::new(Labels::default());
-        let outcome: Result<(), _> = caught(&metrics, async { panic!("on purpose") }).await;
-        assert_eq!(Failure::from(outcome.unwrap_err()).status_code(), 500);
+        let outcome: Result<(), _> = catch_panic(&metrics, async { panic!("on purpose") }).await;
+        assert_eq!(ErrorReply::from(outcome.unwrap_err()).status_code(), 500);
         assert!(metrics.encode().contains("chancery_panics_total 1"));
-        assert!(caught(&metrics, async { 1 }).await.is_ok());
+        assert!(catch_panic(&metrics, async { 1 }).await.is_ok());
     }
 }

@@ -27,7 +27,7 @@ pub struct Certificate {
     files: Tls,
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
-    /// What the last look at the files found, so that nothing is done or told twice.
+    /// What the last check of the files found, so that nothing is done or logged twice.
     seen: Mutex<Found>,
 }
 
@@ -49,7 +49,7 @@ impl Certificate {
     /// Reads the pair, or says which file is wrong and what to do.
     pub fn open(files: &Tls) -> Result<Self, Fault> {
         let provider = Arc::new(default_provider());
-        let pair = Pair::read(files)?;
+        let pair = PemPair::read(files)?;
         let current = ArcSwap::from_pointee(pair.parse(files, &provider)?);
         let seen = Mutex::new(pair.digest());
         Ok(Self { files: files.clone(), provider, current, seen })
@@ -58,7 +58,7 @@ impl Certificate {
     /// Looks at the files again. Their contents are compared, so that it does not matter how they were
     /// replaced: written over, renamed, or by a link that leads elsewhere, as Kubernetes does it.
     pub fn renew(&self) -> Renewal {
-        let pair = Pair::read(&self.files);
+        let pair = PemPair::read(&self.files);
         let found = match &pair {
             Ok(pair) => pair.digest(),
             Err(fault) => sha256(fault.to_string().as_bytes()),
@@ -112,12 +112,12 @@ impl ResolvesServerCert for Certificate {
 }
 
 /// The contents of both files.
-struct Pair {
+struct PemPair {
     cert: Vec<u8>,
     key: zeroize::Zeroizing<Vec<u8>>,
 }
 
-impl Pair {
+impl PemPair {
     fn read(files: &Tls) -> Result<Self, Fault> {
         let read = |name: &str, path: &Path| {
             std::fs::read(path).map_err(|error| {

@@ -7,7 +7,7 @@ use actix_web::{
     http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue},
 };
 
-use super::{Shared, document::Document, front::Call};
+use super::{AppState, dispatch::RequestContext, document::Document};
 use crate::protocol::discovery;
 
 const JSON: &str = "application/json";
@@ -23,32 +23,32 @@ pub(super) struct Metadata {
 }
 
 /// Both metadata addresses.
-pub(super) async fn metadata(call: Call) -> HttpResponse {
-    let document = call.metadata().server.get_or_init(|| {
-        let shared = call.shared();
-        let value = discovery::metadata(&shared.provider.policy.issuer, &shared.algorithms);
+pub(super) async fn metadata(context: RequestContext) -> HttpResponse {
+    let document = context.metadata().server.get_or_init(|| {
+        let state = context.state();
+        let value = discovery::metadata(&state.provider.policy.issuer, &state.algorithms);
         Document::new(JSON, value.to_string())
     });
-    answer(document, &call)
+    answer(document, &context)
 }
 
 /// The signing keys: next, active and retiring.
-pub(super) async fn jwks(call: Call) -> HttpResponse {
-    let keys = call.shared().provider.keys.load();
-    let mut made = call.metadata().keys.borrow_mut();
+pub(super) async fn jwks(context: RequestContext) -> HttpResponse {
+    let keys = context.state().provider.keys.load();
+    let mut made = context.metadata().keys.borrow_mut();
     let current = made.take().filter(|made| made.content() == keys.jwks_json().as_bytes());
     let document = current.unwrap_or_else(|| Document::new(JSON, keys.jwks_json().to_owned()));
-    answer(made.insert(document), &call)
+    answer(made.insert(document), &context)
 }
 
-fn answer(document: &Document, call: &Call) -> HttpResponse {
-    let age = call.metadata().cache_control.get_or_init(|| cache_control(call.shared())).clone();
+fn answer(document: &Document, context: &RequestContext) -> HttpResponse {
+    let age = context.metadata().cache_control.get_or_init(|| cache_control(context.state())).clone();
     // Public and credential-less: any page may read it (R15).
     let anyone = HeaderValue::from_static("*");
-    document.answer(call.headers(), [(CACHE_CONTROL, age), (ACCESS_CONTROL_ALLOW_ORIGIN, anyone)])
+    document.answer(context.headers(), [(CACHE_CONTROL, age), (ACCESS_CONTROL_ALLOW_ORIGIN, anyone)])
 }
 
-fn cache_control(shared: &Shared) -> HeaderValue {
-    let value = format!("public, max-age={}", shared.jwks_max_age);
+fn cache_control(state: &AppState) -> HeaderValue {
+    let value = format!("public, max-age={}", state.jwks_max_age);
     HeaderValue::from_maybe_shared(value).expect("a number is part of a header value")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chancery::{app::demo, http::routes::ROUTES};
+use chancery::{app::demo, http::route_table::ROUTES};
 
 use crate::{
     assert_none, assert_one,

@@ -24,7 +24,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redis", &["cache/", "config/", "app", "cli"]),
     ("prometheus", &["observe/"]),
     // Where it is decided what may be compressed.
-    ("flate2", &["http/coding.rs"]),
+    ("flate2", &["http/compression.rs"]),
     ("minijinja", &["http/pages/"]),
     ("clap", &["cli"]),
     // TLS names the provider it runs on.

@@ -37,7 +37,7 @@ pub(super) async fn serve<T: Wire, A: Answers>(
     app: &Rc<A>,
     around: &Around,
 ) -> Result<(), ()> {
-    let settings = &around.desk.settings;
+    let settings = &around.worker.settings;
     let mut builder = Builder::new();
     builder
         .max_header_list_size(MAX_HEAD_LIST)
@@ -98,7 +98,7 @@ async fn answer<A: Answers>(
     // A client that does not read has the time that it would have between two requests.
     let date = around.date();
     let sent = send(response, &mut respond, bodiless, date.as_str());
-    if !matches!(timeout(around.desk.settings.keep_alive, sent).await, Ok(Some(()))) {
+    if !matches!(timeout(around.worker.settings.keep_alive, sent).await, Ok(Some(()))) {
         respond.send_reset(Reason::CANCEL);
     }
 }

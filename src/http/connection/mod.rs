@@ -37,11 +37,10 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use self::{date::Date, http1::Left, replay::Replay};
 use super::{
-    Settings, Shared,
-    front::{Application, Desk, Front},
-    middleware::Connection,
-    patience,
-    routes::Listener,
+    AppState, Settings, coarse_timeout,
+    dispatch::{Application, Dispatcher, WorkerContext},
+    middleware::ConnectionGauge,
+    route_table::Listener,
     tls::Certificate,
 };
 use crate::observe::Rejection;
@@ -68,8 +67,8 @@ type Accepted<T> = (T, Protocol, Option<SocketAddr>);
 pub(super) fn listen<I, S>(
     socket: TcpListener,
     certificate: Option<Arc<Certificate>>,
-    (listener, shared, settings): (Listener, &Shared, &Settings),
-    app: impl Fn(Rc<Desk>) -> I + Send + Clone + 'static,
+    (listener, state, settings): (Listener, &AppState, &Settings),
+    app: impl Fn(Rc<WorkerContext>) -> I + Send + Clone + 'static,
 ) -> io::Result<Server>
 where
     I: IntoServiceFactory<S, Request>,
@@ -81,23 +80,23 @@ where
         .max_concurrent_connections(settings.max_connections)
         .shutdown_timeout(settings.shutdown_timeout.as_secs().max(1))
         .disable_signals();
-    let (stopping, settings, shared) = (builder.graceful_shutdown_signal(), settings.clone(), shared.clone());
+    let (stopping, settings, state) = (builder.graceful_shutdown_signal(), settings.clone(), state.clone());
     let acceptor = certificate.map(|certificate| TlsAcceptor::from(Arc::new(certificate.server_config())));
     let workers = move || {
-        let (app, shared, settings) = (app.clone(), shared.clone(), settings.clone());
+        let (app, state, settings) = (app.clone(), state.clone(), settings.clone());
         let (stopping, acceptor) = (stopping.clone(), acceptor.clone());
         fn_factory(move || {
-            let desk = Desk::new(&shared, &settings, listener);
-            let app = app(Rc::clone(&desk)).into_factory().new_service(AppConfig::default());
+            let context = WorkerContext::new(&state, &settings, listener);
+            let app = app(Rc::clone(&context)).into_factory().new_service(AppConfig::default());
             let around = Around {
-                desk: Rc::clone(&desk),
+                worker: Rc::clone(&context),
                 stopping: stopping.clone(),
                 acceptor: acceptor.clone(),
                 leaving: Rc::default(),
                 date: Rc::default(),
             };
             async move {
-                let worker = Rc::new(worker(Rc::new(Front::new(app.await?, desk)), around).await?);
+                let worker = Rc::new(worker(Rc::new(Dispatcher::new(app.await?, context)), around).await?);
                 Ok::<_, ()>(fn_service(move |socket| Rc::clone(&worker).accept(socket)))
             }
         })
@@ -116,7 +115,7 @@ impl<S> Answers for S where
 /// What every connection is handled with.
 #[derive(Clone)]
 struct Around {
-    desk: Rc<Desk>,
+    worker: Rc<WorkerContext>,
     stopping: GracefulShutdownSignal,
     acceptor: Option<TlsAcceptor>,
     /// Set when the server begins to stop.
@@ -127,7 +126,7 @@ struct Around {
 impl Around {
     /// The time, for the header of an answer.
     fn date(&self) -> Date {
-        let date = self.date.get().at(self.desk.shared.provider.clock.now().0);
+        let date = self.date.get().at(self.worker.state.provider.clock.now().0);
         self.date.set(date);
         date
     }
@@ -139,7 +138,7 @@ fn stated_size(status: StatusCode, body: &BoxBody) -> BodySize {
 }
 
 /// The connections of one worker.
-struct Worker<A, P, T> {
+struct WorkerConnections<A, P, T> {
     app: Rc<A>,
     /// actix's HTTP/1.1, on a plain connection and under TLS.
     plain: P,
@@ -158,8 +157,8 @@ async fn dispatcher<T: Wire, A: Answers>(
             let stopping = stopping.clone();
             async move { stopping.notified().await }
         })
-        .keep_alive(around.desk.settings.keep_alive)
-        .client_request_timeout(around.desk.settings.head_timeout.max(LEAST_HEAD_TIMEOUT))
+        .keep_alive(around.worker.settings.keep_alive)
+        .client_request_timeout(around.worker.settings.head_timeout.max(LEAST_HEAD_TIMEOUT))
         .client_disconnect_timeout(FAREWELL)
         .finish(fn_factory(move || std::future::ready(Ok::<_, ()>(Rc::clone(&app)))))
         .new_service(())
@@ -170,30 +169,30 @@ async fn worker<A: Answers>(
     app: Rc<A>,
     around: Around,
 ) -> Result<
-    Worker<
+    WorkerConnections<
         A,
         impl Service<Accepted<Replay<TcpStream>>, Response = (), Error = DispatchError> + use<A>,
         impl Service<Accepted<Replay<TlsStream<TcpStream>>>, Response = (), Error = DispatchError> + use<A>,
     >,
     (),
 > {
-    if around.desk.listener == Listener::Public {
+    if around.worker.listener == Listener::Public {
         // Each worker is the one of a runtime of its own.
         let runtime = Handle::current().metrics();
         let busy = move || runtime.worker_total_busy_duration(0);
-        around.desk.shared.provider.metrics.worker_started(busy);
+        around.worker.state.provider.metrics.worker_started(busy);
     }
     let (stopping, leaving) = (around.stopping.clone(), Rc::clone(&around.leaving));
     actix_web::rt::spawn(async move {
         stopping.notified().await;
         leaving.set(true);
-        patience::wake_all();
+        coarse_timeout::wake_all();
     });
     let (plain, secured) = (dispatcher(&app, &around).await?, dispatcher(&app, &around).await?);
-    Ok(Worker { app, plain, secured, around })
+    Ok(WorkerConnections { app, plain, secured, around })
 }
 
-impl<A, P, T> Worker<A, P, T>
+impl<A, P, T> WorkerConnections<A, P, T>
 where
     A: Answers,
     P: Service<Accepted<Replay<TcpStream>>, Response = (), Error = DispatchError>,
@@ -206,12 +205,12 @@ where
             DispatchError::Parse(_) => Rejection::Malformed,
             _ => return,
         };
-        self.around.desk.shared.provider.metrics.rejected(reason);
+        self.around.worker.state.provider.metrics.rejected(reason);
     }
 
-    /// Takes a connection to its end. What a client does wrong is its own affair, so nothing is told.
+    /// Serves a connection to its end. Errors of the client are counted, not logged.
     async fn accept(self: Rc<Self>, socket: TcpStream) -> Result<(), ()> {
-        let _open = Connection::open(&self.around.desk.shared.provider.metrics);
+        let _open = ConnectionGauge::open(&self.around.worker.state.provider.metrics);
         let peer = socket.peer_addr().ok();
         if let Some(acceptor) = &self.around.acceptor {
             // On the heap, so that plain connections do not pay for the room that TLS takes.
@@ -229,8 +228,8 @@ where
 
     async fn secure(&self, to: &TlsAcceptor, socket: TcpStream, peer: Option<SocketAddr>) -> Result<(), ()> {
         let accepted =
-            timeout(self.around.desk.settings.head_timeout, to.accept(socket)).await.map_err(drop)?;
-        let stream = accepted.map_err(|error| tracing::debug!(%error, "no TLS connection came about"))?;
+            timeout(self.around.worker.settings.head_timeout, to.accept(socket)).await.map_err(drop)?;
+        let stream = accepted.map_err(|error| tracing::debug!(%error, "TLS handshake failed"))?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             return http2::serve(stream, peer, &self.app, &self.around).await;
         }

@@ -9,16 +9,16 @@ use actix_web::{
 };
 
 use crate::http::{
-    error::Failure,
-    extract::{Form, single},
-    front::Call,
+    dispatch::RequestContext,
+    error::ErrorReply,
+    extract::{FormBody, single},
 };
 
 /// Answers a preflight. It cannot name the client, so it permits the request and nothing more:
 /// whether a page may read the answer is decided with the answer.
-pub(in crate::http) async fn preflight(call: Call) -> HttpResponse {
+pub(in crate::http) async fn preflight(context: RequestContext) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
-    if let Ok(Some(origin)) = single(call.headers(), ORIGIN) {
+    if let Ok(Some(origin)) = single(context.headers(), ORIGIN) {
         answer
             .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, origin))
             .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"))
@@ -31,30 +31,30 @@ pub(in crate::http) async fn preflight(call: Call) -> HttpResponse {
 
 /// The outcome of a form that a client posted, readable for the origins that the client registered.
 pub(super) async fn reply_to_client(
-    call: &Call,
-    form: &Form,
-    outcome: Result<HttpResponse, Failure>,
+    context: &RequestContext,
+    form: &FormBody,
+    outcome: Result<HttpResponse, ErrorReply>,
 ) -> HttpResponse {
-    reply(outcome, client_allows(call, form).await)
+    reply(outcome, client_allows(context, form).await)
 }
 
 /// The request's origin, if the client of the form registered it.
-async fn client_allows(call: &Call, form: &Form) -> Option<HeaderValue> {
-    let origin = single(call.headers(), ORIGIN).ok()??;
-    let (header, params) = (call.authorization().ok()?, form.params().ok()?);
-    let allowed = call.shared().provider.origin_of_client(header, &params, origin).await;
+async fn client_allows(context: &RequestContext, form: &FormBody) -> Option<HeaderValue> {
+    let origin = single(context.headers(), ORIGIN).ok()??;
+    let (header, params) = (context.authorization().ok()?, form.params().ok()?);
+    let allowed = context.state().provider.origin_of_client(header, &params, origin).await;
     allowed.then(|| HeaderValue::from_str(origin).ok()).flatten()
 }
 
 /// The request's origin, if the client that the token was issued to registered it.
-pub(super) async fn token_allows(call: &Call, token: &str) -> Option<HeaderValue> {
-    let origin = single(call.headers(), ORIGIN).ok()??;
-    let allowed = call.shared().provider.origin_of_token(token, origin).await;
+pub(super) async fn token_allows(context: &RequestContext, token: &str) -> Option<HeaderValue> {
+    let origin = single(context.headers(), ORIGIN).ok()??;
+    let allowed = context.state().provider.origin_of_token(token, origin).await;
     allowed.then(|| HeaderValue::from_str(origin).ok()).flatten()
 }
 
 /// The outcome as an answer that the allowed origin may read.
-pub fn reply(outcome: Result<HttpResponse, Failure>, allowed: Option<HeaderValue>) -> HttpResponse {
+pub fn reply(outcome: Result<HttpResponse, ErrorReply>, allowed: Option<HeaderValue>) -> HttpResponse {
     let mut answer = outcome.unwrap_or_else(|failure| failure.error_response());
     if let Some(origin) = allowed {
         let headers = answer.headers_mut();

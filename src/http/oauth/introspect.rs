@@ -7,53 +7,54 @@ use serde::Deserialize;
 
 use super::private_json;
 use crate::{
-    http::{coding::negotiated, error::Failure, front::Call},
+    http::{compression::negotiated, dispatch::RequestContext, error::ErrorReply},
     protocol::{OauthError, Params},
 };
 
 /// Describes one token.
-pub(in crate::http) async fn post(mut call: Call) -> Result<HttpResponse, Failure> {
-    let form = call.form().await?;
-    Ok(private_json(call.shared().provider.introspect(call.authorization()?, &form.params()?).await?))
+pub(in crate::http) async fn post(mut context: RequestContext) -> Result<HttpResponse, ErrorReply> {
+    let form = context.form().await?;
+    Ok(private_json(context.state().provider.introspect(context.authorization()?, &form.params()?).await?))
 }
 
 #[derive(Deserialize)]
-struct Batch<'a> {
+struct BatchBody<'a> {
     #[serde(borrow)]
-    tokens: Vec<Text<'a>>,
+    tokens: Vec<TextValue<'a>>,
     /// For clients that authenticate with `client_secret_post`: there is no form to put it in.
     #[serde(borrow, default)]
-    client_id: Option<Text<'a>>,
+    client_id: Option<TextValue<'a>>,
     #[serde(borrow, default)]
-    client_secret: Option<Text<'a>>,
+    client_secret: Option<TextValue<'a>>,
 }
 
 /// A text that is copied only if it has escapes. (In a list serde copies every `Cow`.)
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct TextValue<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Describes up to 1,000 tokens, in order.
-pub(in crate::http) async fn batch(mut call: Call) -> Result<HttpResponse, Failure> {
-    let body = call.json().await?;
+pub(in crate::http) async fn batch(mut context: RequestContext) -> Result<HttpResponse, ErrorReply> {
+    let body = context.json().await?;
     // Looked through for its encoding as a whole, not token by token.
-    let batch: Option<Batch> =
+    let batch: Option<BatchBody> =
         std::str::from_utf8(&body.0).ok().and_then(|text| serde_json::from_str(text).ok());
     let tokens: Vec<&str> = match &batch {
         Some(batch) => batch.tokens.iter().map(|token| &*token.0).collect(),
         // Who asks is checked even when the question is malformed.
         None => Vec::new(),
     };
-    let text =
-        |of: for<'b> fn(&'b Batch) -> Option<&'b Text<'b>>| batch.as_ref().and_then(of).map(|text| &*text.0);
+    let text = |of: for<'b> fn(&'b BatchBody) -> Option<&'b TextValue<'b>>| {
+        batch.as_ref().and_then(of).map(|text| &*text.0)
+    };
     let credentials = Params::of([
         ("client_id", text(|batch| batch.client_id.as_ref())),
         ("client_secret", text(|batch| batch.client_secret.as_ref())),
     ]);
     let answer =
-        call.shared().provider.introspect_batch(call.authorization()?, &credentials, &tokens).await?;
+        context.state().provider.introspect_batch(context.authorization()?, &credentials, &tokens).await?;
     if batch.is_none() {
         let text = "The body must be JSON of the form {'tokens': ['TOKEN', ...]}.";
         return Err(OauthError::invalid_request(text).into());
     }
-    Ok(negotiated(call.headers(), answer, private_json))
+    Ok(negotiated(context.headers(), answer, private_json))
 }

@@ -3,16 +3,16 @@
 use actix_web::HttpResponse;
 
 use super::cors;
-use crate::http::{error::Failure, extract::Form, front::Call};
+use crate::http::{dispatch::RequestContext, error::ErrorReply, extract::FormBody};
 
 /// Revokes a token; 200 only when that is durable.
-pub(in crate::http) async fn post(mut call: Call) -> Result<HttpResponse, Failure> {
-    let form = call.form().await?;
-    let outcome = answer(&call, &form).await;
-    Ok(cors::reply_to_client(&call, &form, outcome).await)
+pub(in crate::http) async fn post(mut context: RequestContext) -> Result<HttpResponse, ErrorReply> {
+    let form = context.form().await?;
+    let outcome = answer(&context, &form).await;
+    Ok(cors::reply_to_client(&context, &form, outcome).await)
 }
 
-async fn answer(call: &Call, form: &Form) -> Result<HttpResponse, Failure> {
-    call.shared().provider.revoke(call.authorization()?, &form.params()?).await?;
+async fn answer(context: &RequestContext, form: &FormBody) -> Result<HttpResponse, ErrorReply> {
+    context.state().provider.revoke(context.authorization()?, &form.params()?).await?;
     Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).finish())
 }

@@ -2,69 +2,69 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 
-use super::{AccountPage, ConsentRow, ScopeLine, SessionRow, visit::Visit};
+use super::{AccountPage, ConsentRow, ScopeLine, SessionRow, browser_request::BrowserRequest};
 use crate::{
-    http::{Shared, error::Failure, extract::Form},
+    http::{AppState, error::ErrorReply, extract::FormBody},
     provider::{Account, AccountAction, AccountStep},
 };
 
 /// `GET /account`.
-pub async fn get(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
-    let visit = Visit::new(&req, &shared);
-    match visit.provider().account(&visit.browser).await {
-        Ok(Some(account)) => page(&visit, account),
-        Ok(None) => visit.see_other("/login"),
-        Err(error) => visit.error(&error),
+pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
+    let request = BrowserRequest::new(&req, &state);
+    match request.provider().account(&request.browser).await {
+        Ok(Some(account)) => page(&request, account),
+        Ok(None) => request.see_other("/login"),
+        Err(error) => request.error(&error),
     }
 }
 
 /// `POST /account/sessions/end`.
 pub async fn end_session(
-    shared: Data<Shared>,
+    state: Data<AppState>,
     req: HttpRequest,
-    form: Result<Form, Failure>,
+    form: Result<FormBody, ErrorReply>,
 ) -> HttpResponse {
-    act(&shared, &req, form, AccountAction::EndSession).await
+    act(&state, &req, form, AccountAction::EndSession).await
 }
 
 /// `POST /account/consents/withdraw`.
 pub async fn withdraw_consent(
-    shared: Data<Shared>,
+    state: Data<AppState>,
     req: HttpRequest,
-    form: Result<Form, Failure>,
+    form: Result<FormBody, ErrorReply>,
 ) -> HttpResponse {
-    act(&shared, &req, form, AccountAction::WithdrawConsent).await
+    act(&state, &req, form, AccountAction::WithdrawConsent).await
 }
 
 /// `POST /account/sign-out-everywhere`.
 pub async fn sign_out_everywhere(
-    shared: Data<Shared>,
+    state: Data<AppState>,
     req: HttpRequest,
-    form: Result<Form, Failure>,
+    form: Result<FormBody, ErrorReply>,
 ) -> HttpResponse {
-    act(&shared, &req, form, AccountAction::SignOutEverywhere).await
+    act(&state, &req, form, AccountAction::SignOutEverywhere).await
 }
 
 async fn act(
-    shared: &Shared,
+    state: &AppState,
     req: &HttpRequest,
-    form: Result<Form, Failure>,
+    form: Result<FormBody, ErrorReply>,
     action: AccountAction,
 ) -> HttpResponse {
-    let visit = Visit::new(req, shared);
-    let params = match visit.posted(&form) {
+    let request = BrowserRequest::new(req, state);
+    let params = match request.posted(&form) {
         Ok(params) => params,
         Err(page) => return page,
     };
-    match visit.provider().account_action(action, &params, &visit.browser).await {
-        Ok(AccountStep::Done) => visit.see_other("/account"),
-        Ok(AccountStep::SignedOut) => visit.signed_out().see_other("/login"),
-        Ok(AccountStep::Login) => visit.see_other("/login"),
-        Err(error) => visit.error(&error),
+    match request.provider().account_action(action, &params, &request.browser).await {
+        Ok(AccountStep::Done) => request.see_other("/account"),
+        Ok(AccountStep::SignedOut) => request.signed_out().see_other("/login"),
+        Ok(AccountStep::Login) => request.see_other("/login"),
+        Err(error) => request.error(&error),
     }
 }
 
-fn page(visit: &Visit<'_>, account: Account) -> HttpResponse {
+fn page(request: &BrowserRequest<'_>, account: Account) -> HttpResponse {
     let session = |session: crate::model::Session| SessionRow {
         id: session.id,
         signed_in: session.auth_time,
@@ -79,12 +79,12 @@ fn page(visit: &Visit<'_>, account: Account) -> HttpResponse {
         since: consent.created_at,
     };
     let view = AccountPage {
-        issuer_host: visit.issuer_host(),
+        issuer_host: request.issuer_host(),
         user_name: account.user.username.clone(),
         notice: None,
         sessions: account.sessions.into_iter().map(session).collect(),
         consents: account.consents.into_iter().map(consent).collect(),
         csrf: account.csrf,
     };
-    visit.page(200, visit.pages().account(&view), None)
+    request.page(200, request.pages().account(&view), None)
 }

@@ -6,9 +6,9 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Asset, Pages};
+use super::{Asset, PageTemplates};
 use crate::{
-    http::{document::Document, routes::not_found},
+    http::{document::Document, route_table::not_found},
     protocol::Params,
 };
 
@@ -17,7 +17,7 @@ pub struct Assets(Vec<(Asset, Document)>);
 
 impl Assets {
     /// Those of the pages.
-    pub fn new(pages: &Pages) -> Self {
+    pub fn new(pages: &PageTemplates) -> Self {
         let made = |asset: &Asset| {
             (asset.clone(), Document::new(asset.content_type, asset.body.clone().into_owned()))
         };

@@ -22,7 +22,7 @@ pub struct Etag([u8; 18]);
 
 pub(super) const STYLESHEET: &str = "/assets/chancery.css";
 
-/// The built-in files. What is served is [`super::Pages::assets`], which a template folder can rebrand.
+/// The built-in files. What is served is [`super::PageTemplates::assets`], which a template folder can rebrand.
 pub static ASSETS: &[Asset] = &[
     Asset::embedded(STYLESHEET, "text/css; charset=utf-8", include_str!("assets/chancery.css")),
     Asset::embedded("/assets/chancery.svg", "image/svg+xml", include_str!("assets/chancery.svg")),
@@ -63,7 +63,7 @@ impl Asset {
 }
 
 impl Etag {
-    /// FNV-1a, 64 bits: it tells our own documents apart; nobody's trust hangs on it.
+    /// FNV-1a, 64 bits: it distinguishes our own documents; nothing relies on it for security.
     pub const fn of(content: &[u8]) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut hash: u64 = 0xcbf2_9ce4_8422_2325;

@@ -4,47 +4,51 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 use super::{
     ConsentPage, ScopeLine,
-    visit::{Visit, returns_to},
+    browser_request::{BrowserRequest, returns_to},
 };
 use crate::{
-    http::{Shared, error::Failure, extract::Form},
+    http::{AppState, error::ErrorReply, extract::FormBody},
     protocol::Params,
     provider::{ConsentForm, PageError, Shown},
 };
 
 /// Shows the form, or goes on when there is nothing to ask.
-pub async fn get(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
-    let visit = Visit::new(&req, &shared);
+pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
+    let request = BrowserRequest::new(&req, &state);
     let shown = match Params::parse(req.query_string().as_bytes()) {
         Ok(params) => match params.require("tx") {
-            Ok(transaction) => visit.provider().consent_page(transaction, &visit.browser).await,
+            Ok(transaction) => request.provider().consent_page(transaction, &request.browser).await,
             Err(error) => Err(PageError::from(error)),
         },
         Err(error) => Err(error.into()),
     };
     match shown {
-        Ok(Shown::Page(form)) => page(&visit, form),
-        Ok(Shown::Step(step)) => visit.step(step),
-        Err(error) => visit.error(&error),
+        Ok(Shown::Page(form)) => page(&request, form),
+        Ok(Shown::Step(step)) => request.step(step),
+        Err(error) => request.error(&error),
     }
 }
 
 /// Takes the person's answer.
-pub async fn post(shared: Data<Shared>, req: HttpRequest, form: Result<Form, Failure>) -> HttpResponse {
-    let visit = Visit::new(&req, &shared);
-    let params = match visit.posted(&form) {
+pub async fn post(
+    state: Data<AppState>,
+    req: HttpRequest,
+    form: Result<FormBody, ErrorReply>,
+) -> HttpResponse {
+    let request = BrowserRequest::new(&req, &state);
+    let params = match request.posted(&form) {
         Ok(params) => params,
         Err(page) => return page,
     };
-    match visit.provider().consent(&params, &visit.browser).await {
-        Ok(step) => visit.step(step),
-        Err(error) => visit.error(&error),
+    match request.provider().consent(&params, &request.browser).await {
+        Ok(step) => request.step(step),
+        Err(error) => request.error(&error),
     }
 }
 
-fn page(visit: &Visit<'_>, form: ConsentForm) -> HttpResponse {
+fn page(request: &BrowserRequest<'_>, form: ConsentForm) -> HttpResponse {
     let view = ConsentPage {
-        issuer_host: visit.issuer_host(),
+        issuer_host: request.issuer_host(),
         client_name: form.client_name,
         user_name: form.username,
         scopes: ScopeLine::all(&form.scopes),
@@ -55,5 +59,5 @@ fn page(visit: &Visit<'_>, form: ConsentForm) -> HttpResponse {
         tx: form.transaction,
         csrf: form.csrf,
     };
-    visit.page(200, visit.pages().consent(&view), Some(&form.redirect_uri))
+    request.page(200, request.pages().consent(&view), Some(&form.redirect_uri))
 }

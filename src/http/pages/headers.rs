@@ -156,7 +156,7 @@ mod tests {
 
     /// R13, R14, R17
     #[test]
-    fn every_page_is_framed_by_nobody_cached_by_nobody_and_runs_no_inline_script() {
+    fn a_page_cannot_be_framed_or_cached_and_runs_no_inline_script() {
         let headers = security_headers(None);
         let value = |name| headers.iter().find(|(held, _)| *held == name).map(|(_, value)| value.as_ref());
         assert_eq!(

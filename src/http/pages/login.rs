@@ -2,63 +2,67 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 
-use super::{LoginError, LoginPage, visit::Visit};
+use super::{LoginError, LoginPage, browser_request::BrowserRequest};
 use crate::{
-    http::{Shared, error::Failure, extract::Form},
+    http::{AppState, error::ErrorReply, extract::FormBody},
     protocol::Params,
     provider::{Login, LoginFault, LoginForm, Shown},
 };
 
 /// Shows the form, or goes on when there is nothing to ask.
-pub async fn get(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
-    let visit = Visit::new(&req, &shared);
+pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
+    let request = BrowserRequest::new(&req, &state);
     let params = match Params::parse(req.query_string().as_bytes()) {
         Ok(params) => params,
-        Err(error) => return visit.error(&error.into()),
+        Err(error) => return request.error(&error.into()),
     };
-    match visit.provider().login_page(params.get("tx"), &visit.browser).await {
-        Ok(Some(Shown::Page(form))) => page(&visit, form, None),
-        Ok(Some(Shown::Step(step))) => visit.step(step),
-        Ok(None) => visit.see_other("/account"),
-        Err(error) => visit.error(&error),
+    match request.provider().login_page(params.get("tx"), &request.browser).await {
+        Ok(Some(Shown::Page(form))) => page(&request, form, None),
+        Ok(Some(Shown::Step(step))) => request.step(step),
+        Ok(None) => request.see_other("/account"),
+        Err(error) => request.error(&error),
     }
 }
 
 /// Signs in.
-pub async fn post(shared: Data<Shared>, req: HttpRequest, form: Result<Form, Failure>) -> HttpResponse {
-    let visit = Visit::new(&req, &shared);
-    let params = match visit.posted(&form) {
+pub async fn post(
+    state: Data<AppState>,
+    req: HttpRequest,
+    form: Result<FormBody, ErrorReply>,
+) -> HttpResponse {
+    let request = BrowserRequest::new(&req, &state);
+    let params = match request.posted(&form) {
         Ok(params) => params,
         Err(page) => return page,
     };
-    match visit.provider().login(&params, &visit.browser).await {
+    match request.provider().login(&params, &request.browser).await {
         Ok(Login::SignedIn { cookie, step }) => {
-            let visit = visit.signed_in(cookie.expose());
+            let request = request.signed_in(cookie.expose());
             match step {
-                Ok(Some(step)) => visit.step(step),
-                Ok(None) => visit.see_other("/account"),
-                Err(error) => visit.error(&error),
+                Ok(Some(step)) => request.step(step),
+                Ok(None) => request.see_other("/account"),
+                Err(error) => request.error(&error),
             }
         }
-        Ok(Login::Again(form, fault)) => page(&visit, form, Some(fault)),
-        Ok(Login::Cancelled(step)) => visit.step(step),
-        Err(error) => visit.error(&error),
+        Ok(Login::Again(form, fault)) => page(&request, form, Some(fault)),
+        Ok(Login::Cancelled(step)) => request.step(step),
+        Err(error) => request.error(&error),
     }
 }
 
-fn page(visit: &Visit<'_>, form: LoginForm, fault: Option<LoginFault>) -> HttpResponse {
+fn page(request: &BrowserRequest<'_>, form: LoginForm, fault: Option<LoginFault>) -> HttpResponse {
     let (status, error) = match fault {
         None => (200, None),
         Some(LoginFault::Credentials) => (400, Some(LoginError::Credentials)),
         Some(LoginFault::Busy) => (503, Some(LoginError::Busy)),
     };
     let view = LoginPage {
-        issuer_host: visit.issuer_host(),
+        issuer_host: request.issuer_host(),
         client_name: form.client_name,
         tx: form.transaction,
         csrf: form.csrf,
         username: form.username,
         error,
     };
-    visit.page(status, visit.pages().login(&view), form.redirect_uri.as_deref())
+    request.page(status, request.pages().login(&view), form.redirect_uri.as_deref())
 }

@@ -7,6 +7,8 @@
 pub mod account;
 pub mod asset;
 pub mod assets;
+pub mod browser_request;
+pub(crate) mod calendar;
 pub mod consent;
 pub mod headers;
 pub mod login;
@@ -15,8 +17,6 @@ mod samples;
 pub mod text;
 mod user_agent;
 pub mod views;
-pub mod visit;
-pub(crate) mod when;
 
 use std::{borrow::Cow, path::Path};
 
@@ -55,13 +55,13 @@ impl From<Html> for String {
 
 /// The compiled pages. Made once at start, shared by all workers.
 #[derive(Debug)]
-pub struct Pages {
+pub struct PageTemplates {
     builtin: Environment<'static>,
     branded: Option<Environment<'static>>,
     assets: Vec<Asset>,
 }
 
-impl Pages {
+impl PageTemplates {
     /// Compiles the built-in templates and those that replace them.
     ///
     /// Each file of `templates_dir` must bear the name of a built-in template or `chancery.css`. The
@@ -157,14 +157,14 @@ impl Pages {
         self.render("form_post.html", view)
     }
 
-    /// A replaced template that fails costs its branding, never the page.
+    /// A replaced template that fails is answered with the built-in one.
     fn render<V: Serialize>(&self, name: &'static str, view: &V) -> Html {
         let context = Value::from(Serde(view));
         if let Some(branded) = &self.branded {
             match branded.get_template(name).and_then(|template| template.render(&context)) {
                 Ok(body) => return Html(body),
                 Err(error) => {
-                    tracing::error!(template = name, %error, "template failed, the built-in one is shown");
+                    tracing::error!(template = name, %error, "template failed to render; using the built-in one");
                 }
             }
         }
@@ -179,15 +179,15 @@ fn environment(assets: &[Asset]) -> Environment<'static> {
     env.set_auto_escape_callback(|_| AutoEscape::Html);
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.add_filter("plain", |text: &str| text::plain(text));
-    env.add_filter("duration", when::duration);
-    env.add_filter("moment", when::moment);
-    env.add_filter("iso", when::iso);
+    env.add_filter("duration", calendar::duration);
+    env.add_filter("moment", calendar::moment);
+    env.add_filter("iso", calendar::iso);
     env.add_filter("browser", |user_agent: &str| user_agent::name(user_agent));
     let urls: Vec<(String, String)> =
         assets.iter().map(|asset| (asset.file_name().to_owned(), asset.url())).collect();
     env.add_function("asset", move |name: &str| {
         let url = urls.iter().find(|(file, _)| file == name).map(|(_, url)| url.clone());
-        // Marked safe: made of our own names and a hash, and `&#x2f;` helps nobody.
+        // Marked safe: made of our own names and a hash, so that it needs no escapes.
         url.map(Value::from_safe_string).ok_or_else(|| {
             minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("there is no asset {name}"))
         })

@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, fs};
 
 use super::*;
 
-fn pages() -> Pages {
-    Pages::new(None).expect("the built-in pages compile")
+fn pages() -> PageTemplates {
+    PageTemplates::new(None).expect("the built-in pages compile")
 }
 
 /// Every page with all that it can show.
-fn bodies(pages: &Pages) -> Vec<(&'static str, String)> {
+fn bodies(pages: &PageTemplates) -> Vec<(&'static str, String)> {
     vec![
         ("login", pages.login(&samples::login(true)).0),
         ("login_own", pages.login(&samples::login(false)).0),
@@ -167,7 +167,7 @@ const PAYLOADS: [&str; 11] = [
 ];
 
 /// Every page with `text` in every field that is text.
-fn filled(pages: &Pages, text: &str) -> Vec<(&'static str, Html)> {
+fn filled(pages: &PageTemplates, text: &str) -> Vec<(&'static str, Html)> {
     let some = || Some(text.to_owned());
     let own = || text.to_owned();
     let mut login = samples::login(true);
@@ -300,7 +300,7 @@ fn a_template_folder_replaces_what_it_names_and_nothing_else() {
     fs::write(folder.path().join("layout.html"), layout).expect("written");
     fs::write(folder.path().join("chancery.css"), "body { color: #123456 }").expect("written");
     fs::write(folder.path().join(".gitignore"), "*").expect("written");
-    let pages = Pages::new(Some(folder.path())).expect("the folder is sound");
+    let pages = PageTemplates::new(Some(folder.path())).expect("the folder is sound");
     let css = pages.asset("/assets/chancery.css").expect("it is served");
     assert_eq!(css.body, "body { color: #123456 }");
     assert_ne!(css.etag, ASSETS[0].etag);
@@ -318,7 +318,7 @@ fn everything_that_is_wrong_with_a_template_folder_is_said_at_once() {
     for (name, content) in [("signin.html", ""), ("notes.txt", "")] {
         fs::write(folder.path().join(name), content).expect("written");
     }
-    let error = Pages::new(Some(folder.path())).expect_err("two names are unknown");
+    let error = PageTemplates::new(Some(folder.path())).expect_err("two names are unknown");
     assert_eq!(error.faults.len(), 2);
     assert!(error.faults[1].starts_with("signin.html: no page has this name; there are account.html,"));
 
@@ -330,11 +330,11 @@ fn everything_that_is_wrong_with_a_template_folder_is_said_at_once() {
     ] {
         fs::write(folder.path().join(name), content).expect("written");
     }
-    let message = Pages::new(Some(folder.path())).expect_err("all three are wrong").to_string();
+    let message = PageTemplates::new(Some(folder.path())).expect_err("all three are wrong").to_string();
     for expected in ["login.html:1", "error.html:1", "consent.html: name=\"csrf\" is missing"] {
         assert!(message.contains(expected), "{expected} not in {message}");
     }
-    assert!(Pages::new(Some(&folder.path().join("nowhere"))).is_err());
+    assert!(PageTemplates::new(Some(&folder.path().join("nowhere"))).is_err());
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn a_replaced_template_that_fails_later_costs_its_branding_and_not_the_page() {
     // Sound with the samples, not with a status of 503.
     let source = "branded {{ code }} {% if status == 503 %}{{ nothing }}{% endif %}";
     fs::write(folder.path().join("error.html"), source).expect("written");
-    let pages = Pages::new(Some(folder.path())).expect("sound with the samples");
+    let pages = PageTemplates::new(Some(folder.path())).expect("sound with the samples");
     let mut view = samples::error(true);
     assert!(pages.error(&view).0.starts_with("branded"));
     view.status = 503;

@@ -15,9 +15,9 @@ use tokio::{
     time::timeout,
 };
 
-use self::request::Next;
+use self::request::NextRequest;
 use super::{Answers, Around, FAREWELL, PREFACE, Replay, Wire};
-use crate::http::patience::Patience;
+use crate::http::coarse_timeout::CoarseTimeout;
 
 /// How much is read at once.
 const PIECE: usize = 16 * 1024;
@@ -56,17 +56,17 @@ pub(super) async fn serve<T: Wire, A: Answers>(
     app: &A,
     around: &Around,
 ) -> Left<T> {
-    let settings = &around.desk.settings;
+    let settings = &around.worker.settings;
     let (mut received, mut fresh, mut pieces) = (Bytes::new(), true, 0);
     // One place among those who wait, for the whole life of the connection.
-    let mut patience = Patience::new(settings.head_timeout);
+    let mut timer = CoarseTimeout::new(settings.head_timeout);
     loop {
         // RFC 9113 §3.4
         if fresh && received.starts_with(PREFACE) {
             return Left::Http2(Replay::new(received, io));
         }
         match request::take(&mut received, peer) {
-            Next::Whole(request, last) => {
+            NextRequest::Whole(request, last) => {
                 (fresh, pieces) = (false, 0);
                 let bodiless = *request.method() == Method::HEAD;
                 let answer = app.call(request).await.unwrap_or_else(|error| error);
@@ -75,21 +75,21 @@ pub(super) async fn serve<T: Wire, A: Answers>(
                 if !send(&mut io, answer, besides, settings.keep_alive).await {
                     return Left::Nothing;
                 }
-                patience.restart(settings.keep_alive);
+                timer.restart(settings.keep_alive);
             }
-            Next::Part => {
+            NextRequest::Part => {
                 let begun = !received.is_empty();
                 if begun {
                     pieces += 1;
                     // Once for a request: whoever sends it byte by byte gets no more time for each.
                     if pieces == 1 {
-                        patience.restart(MOMENT);
+                        timer.restart(MOMENT);
                     }
                     if pieces > MOST_PIECES {
                         return Left::Other(Replay::new(received, io));
                     }
                 }
-                match more(&mut io, &mut received, &mut patience, || !begun && around.leaving.get()).await {
+                match more(&mut io, &mut received, &mut timer, || !begun && around.leaving.get()).await {
                     Ok(()) => {}
                     // actix knows what to say to half a request.
                     Err(Silence::Late | Silence::Ended) if begun => {
@@ -102,7 +102,7 @@ pub(super) async fn serve<T: Wire, A: Answers>(
                     }
                 }
             }
-            Next::Other => return Left::Other(Replay::new(received, io)),
+            NextRequest::Other => return Left::Other(Replay::new(received, io)),
         }
     }
 }
@@ -129,7 +129,7 @@ async fn send<T: Wire>(
 async fn more<T: Wire>(
     io: &mut T,
     received: &mut Bytes,
-    patience: &mut Patience,
+    timer: &mut CoarseTimeout,
     stopping: impl Fn() -> bool,
 ) -> Result<(), Silence> {
     poll_fn(|context| {
@@ -149,7 +149,7 @@ async fn more<T: Wire>(
         if stopping() {
             return Poll::Ready(Err(Silence::Stopping));
         }
-        patience.poll_over(context).map(|()| Err(Silence::Late))
+        timer.poll_elapsed(context).map(|()| Err(Silence::Late))
     })
     .await
 }
@@ -163,18 +163,18 @@ fn joined(first: &[u8], second: &[u8]) -> Bytes {
 
 /// Sends all of it; `None` if the client does not take it, or not in time.
 async fn write<T: Wire>(io: &mut T, mut rest: &[u8], limit: Duration) -> Option<()> {
-    let mut patience = Patience::new(limit);
+    let mut timer = CoarseTimeout::new(limit);
     poll_fn(|context| {
         while !rest.is_empty() {
             match Pin::new(&mut *io).poll_write(context, rest) {
                 Poll::Ready(Ok(written @ 1..)) => rest.advance(written),
                 Poll::Ready(_) => return Poll::Ready(None),
-                Poll::Pending => return patience.poll_over(context).map(|()| None),
+                Poll::Pending => return timer.poll_elapsed(context).map(|()| None),
             }
         }
         match Pin::new(&mut *io).poll_flush(context) {
             Poll::Ready(flushed) => Poll::Ready(flushed.ok()),
-            Poll::Pending => patience.poll_over(context).map(|()| None),
+            Poll::Pending => timer.poll_elapsed(context).map(|()| None),
         }
     })
     .await

@@ -17,7 +17,7 @@ pub(super) const MOST: usize = 64 * 1024;
 const MOST_FIELDS: usize = 64;
 
 /// What stands at the beginning of what was received.
-pub(super) enum Next {
+pub(super) enum NextRequest {
     /// A request. Whether it is the last one, as its client wishes.
     Whole(Request, bool),
     /// Not all of a request, or nothing.
@@ -34,28 +34,30 @@ struct Framing {
 }
 
 /// Takes the next request away from what was received, if it is there.
-pub(super) fn take(received: &mut Bytes, peer: Option<SocketAddr>) -> Next {
+pub(super) fn take(received: &mut Bytes, peer: Option<SocketAddr>) -> NextRequest {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut head = httparse::Request::new(&mut []);
     let size = match head.parse_with_uninit_headers(received, &mut fields) {
         Ok(httparse::Status::Complete(size)) => size,
-        Ok(httparse::Status::Partial) if received.len() < MOST => return Next::Part,
-        _ => return Next::Other,
+        Ok(httparse::Status::Partial) if received.len() < MOST => return NextRequest::Part,
+        _ => return NextRequest::Other,
     };
     let fields = head.headers.iter().map(|field| (field.name, field.value));
-    let Some(framing) = framing(fields).filter(|_| head.version == Some(1)) else { return Next::Other };
+    let Some(framing) = framing(fields).filter(|_| head.version == Some(1)) else {
+        return NextRequest::Other;
+    };
     let end = size + framing.body;
     if received.len() < end {
-        return if end > MOST { Next::Other } else { Next::Part };
+        return if end > MOST { NextRequest::Other } else { NextRequest::Part };
     }
     let body = received.slice(size..end);
-    let Some(request) = request(&head, received, body, peer) else { return Next::Other };
+    let Some(request) = request(&head, received, body, peer) else { return NextRequest::Other };
     received.advance(end);
     if received.is_empty() {
         // An empty rest would hold on to the memory.
         *received = Bytes::new();
     }
-    Next::Whole(request, framing.last)
+    NextRequest::Whole(request, framing.last)
 }
 
 /// `None` for all that could be understood in more than one way, and for all that is seldom.
@@ -128,20 +130,20 @@ mod tests {
 
     use super::*;
 
-    fn taken(text: &str) -> (Next, Bytes) {
+    fn taken(text: &str) -> (NextRequest, Bytes) {
         let mut received = Bytes::copy_from_slice(text.as_bytes());
         (take(&mut received, None), received)
     }
 
     fn whole_of(text: &str) -> (Request, bool, Bytes) {
         match taken(text) {
-            (Next::Whole(request, last), rest) => (request, last, rest),
+            (NextRequest::Whole(request, last), rest) => (request, last, rest),
             _ => panic!("no whole request: {text:?}"),
         }
     }
 
     fn is_left_to_others(text: &str) -> bool {
-        matches!(taken(text), (Next::Other, rest) if rest == text.as_bytes())
+        matches!(taken(text), (NextRequest::Other, rest) if rest == text.as_bytes())
     }
 
     #[actix_web::test]
@@ -167,7 +169,7 @@ mod tests {
         let text = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
         for size in 0..text.len() {
             let (next, rest) = taken(&text[..size]);
-            assert!(matches!(next, Next::Part) && rest == text[..size], "{:?}", &text[..size]);
+            assert!(matches!(next, NextRequest::Part) && rest == text[..size], "{:?}", &text[..size]);
         }
         assert!(whole_of(text).2.is_empty());
     }
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn what_is_larger_than_a_form_is_left_to_others() {
         let large = |length: usize| format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
-        assert!(matches!(taken(&large(60_000)).0, Next::Part));
+        assert!(matches!(taken(&large(60_000)).0, NextRequest::Part));
         assert!(is_left_to_others(&large(MOST)));
         assert!(is_left_to_others(&format!("GET /{} HTTP/1.1\r\n", "a".repeat(MOST))));
         assert!(is_left_to_others(&format!(

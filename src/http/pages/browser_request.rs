@@ -11,10 +11,10 @@ use actix_web::{
 use super::{ErrorPage, FormPost, Html, form_action_source, security_headers};
 use crate::{
     http::{
-        Shared,
-        cookies::{Cookie, Cookies},
-        error::{Failure, retry_after},
-        extract::Form,
+        AppState,
+        cookies::{BrowserCookies, Cookie},
+        error::{ErrorReply, retry_after},
+        extract::FormBody,
     },
     observe::{request_id, unanswered},
     protocol::{
@@ -25,44 +25,44 @@ use crate::{
 };
 
 /// A request of a browser.
-pub struct Visit<'a> {
-    shared: &'a Shared,
-    cookies: Cookies,
-    /// Who came.
+pub struct BrowserRequest<'a> {
+    state: &'a AppState,
+    cookies: BrowserCookies,
+    /// The browser, as its cookies identify it.
     pub browser: Browser,
     session: Option<String>,
     /// Whether a new browser may be given its cookie.
-    may_mark: bool,
+    may_set_cookie: bool,
 }
 
-impl<'a> Visit<'a> {
+impl<'a> BrowserRequest<'a> {
     /// Recognises the browser by its cookies.
-    pub fn new(req: &HttpRequest, shared: &'a Shared) -> Self {
-        let provider = &shared.provider;
-        let cookies = Cookies::of(&provider.policy.issuer);
+    pub fn new(req: &HttpRequest, state: &'a AppState) -> Self {
+        let provider = &state.provider;
+        let cookies = BrowserCookies::of(&provider.policy.issuer);
         let user_agent =
             req.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (browser, session) = (cookies.read(req, Cookie::Browser), cookies.read(req, Cookie::Session));
         // A form posted by another site comes without cookies (SameSite=Lax): what this answer set would
         // replace the browser's own, and break what it has open.
-        let may_mark = req.method() == Method::GET;
+        let may_set_cookie = req.method() == Method::GET;
         let browser = provider.browser(browser, session, user_agent);
-        Self { shared, cookies, browser, session: None, may_mark }
+        Self { state, cookies, browser, session: None, may_set_cookie }
     }
 
     /// The use cases.
     pub fn provider(&self) -> &'a Provider {
-        &self.shared.provider
+        &self.state.provider
     }
 
     /// The templates.
-    pub fn pages(&self) -> &'a super::Pages {
-        &self.shared.pages
+    pub fn pages(&self) -> &'a super::PageTemplates {
+        &self.state.pages
     }
 
     /// The issuer's host and port, as people see it. Configuration, never the request (R67).
     pub fn issuer_host(&self) -> String {
-        issuer_host(self.shared)
+        issuer_host(self.state)
     }
 
     /// Whether the browser brought no cookie of ours.
@@ -96,7 +96,7 @@ impl<'a> Visit<'a> {
 
     fn answer(&self, status: u16, redirect_uri: Option<&str>) -> HttpResponseBuilder {
         let mut answer = without_cookies(status, redirect_uri);
-        if let Some(cookie) = self.browser.new_cookie.as_ref().filter(|_| self.may_mark) {
+        if let Some(cookie) = self.browser.new_cookie.as_ref().filter(|_| self.may_set_cookie) {
             answer.append_header((SET_COOKIE, self.cookies.set(Cookie::Browser, cookie.expose())));
         }
         if let Some(cookie) = &self.session {
@@ -105,7 +105,7 @@ impl<'a> Visit<'a> {
         answer
     }
 
-    /// Goes where the use case says.
+    /// The answer that the use case decided on.
     pub fn step(&self, step: Step) -> HttpResponse {
         match step {
             Step::Login(transaction) => self.see_other(&with_query("/login", &[("tx", transaction)])),
@@ -129,7 +129,9 @@ impl<'a> Visit<'a> {
             match failure {
                 ProviderError::Refused(_) => {}
                 ProviderError::Unavailable(cause) => unanswered::count(cause),
-                ProviderError::Internal(cause) => tracing::error!(%cause, "page failed"),
+                ProviderError::Internal(cause) => {
+                    tracing::error!(%cause, "answering 500: internal error on a page")
+                }
             }
         }
         let (status, error) = error.told();
@@ -138,22 +140,22 @@ impl<'a> Visit<'a> {
 
     /// The parameters of a posted form, or the page that says why it could not be read.
     #[expect(clippy::result_large_err, reason = "the page is the answer, and is moved once")]
-    pub fn posted<'f>(&self, form: &'f Result<Form, Failure>) -> Result<Params<'f>, HttpResponse> {
-        match form.as_ref().map(Form::params) {
+    pub fn posted<'f>(&self, form: &'f Result<FormBody, ErrorReply>) -> Result<Params<'f>, HttpResponse> {
+        match form.as_ref().map(FormBody::params) {
             Ok(Ok(params)) => Ok(params),
             Ok(Err(failure)) => Err(self.unreadable(&failure)),
             Err(failure) => Err(self.unreadable(failure)),
         }
     }
 
-    /// A request that could not even be read, as a page.
-    fn unreadable(&self, failure: &Failure) -> HttpResponse {
+    /// The page for a request that could not be read.
+    fn unreadable(&self, failure: &ErrorReply) -> HttpResponse {
         let error = failure.error();
         self.error_page(failure.status_code().as_u16(), error.code.as_str(), &error.safe_description())
     }
 
     fn error_page(&self, status: u16, code: &str, description: &str) -> HttpResponse {
-        self.page(status, error_html(self.shared, status, code, description), None)
+        self.page(status, error_html(self.state, status, code, description), None)
     }
 
     /// The same request as a GET. Browsers keep cookies from a POST of another site (SameSite=Lax) and
@@ -165,15 +167,15 @@ impl<'a> Visit<'a> {
 }
 
 /// The page in place of an answer that its handler did not give; no cookies are touched.
-pub fn unanswered(shared: &Shared, failure: &Failure) -> HttpResponse {
+pub fn unanswered(state: &AppState, failure: &ErrorReply) -> HttpResponse {
     let (status, error) = (failure.status_code().as_u16(), failure.error());
-    let html = error_html(shared, status, error.code.as_str(), &error.safe_description());
+    let html = error_html(state, status, error.code.as_str(), &error.safe_description());
     with_page(without_cookies(status, None), html)
 }
 
-fn error_html(shared: &Shared, status: u16, code: &str, description: &str) -> Html {
-    shared.pages.error(&ErrorPage {
-        issuer_host: issuer_host(shared),
+fn error_html(state: &AppState, status: u16, code: &str, description: &str) -> Html {
+    state.pages.error(&ErrorPage {
+        issuer_host: issuer_host(state),
         code: code.to_owned(),
         description: description.to_owned(),
         status,
@@ -198,8 +200,8 @@ fn with_page(mut answer: HttpResponseBuilder, html: Html) -> HttpResponse {
     answer.insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(html.0)
 }
 
-fn issuer_host(shared: &Shared) -> String {
-    let issuer = &shared.provider.policy.issuer;
+fn issuer_host(state: &AppState) -> String {
+    let issuer = &state.provider.policy.issuer;
     issuer.split_once("://").map_or(issuer.as_str(), |(_, host)| host).to_owned()
 }
 

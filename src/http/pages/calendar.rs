@@ -1,4 +1,4 @@
-//! Times and spans in words, for people. All moments are in UTC: the server knows no other clock's zone.
+//! Dates, times and durations in words, for people. All moments are in UTC: the server knows no other clock's zone.
 
 const MONTHS: [&str; 12] = [
     "January",

@@ -7,9 +7,9 @@ use actix_web::{
 };
 
 use super::{
+    dispatch::{RequestContext, ResponseFuture, work},
     error::direct,
-    front::{Call, Work, work},
-    middleware::Seen,
+    middleware::RequestSummary,
     oauth, operations, pages, well_known,
 };
 use crate::protocol::discovery::path;
@@ -91,22 +91,25 @@ pub(super) fn is_for_people(index: RouteIndex) -> bool {
 }
 
 /// What programs ask for, answered before actix-web sees it; anything else is given back.
-pub(super) fn program(seen: &Seen, call: Call) -> Result<Work, Call> {
+pub(super) fn program(
+    summary: &RequestSummary,
+    context: RequestContext,
+) -> Result<ResponseFuture, RequestContext> {
     use oauth::{cors, introspect, revoke, token, userinfo};
-    let Some(RouteIndex(index)) = seen.route else { return Err(call) };
+    let Some(RouteIndex(index)) = summary.route else { return Err(context) };
     let (path, methods) = ROUTES[index];
-    Ok(match (path, seen.method.as_str()) {
-        (path::INTROSPECT, "POST") => work(introspect::post, call),
-        (path::INTROSPECT_BATCH, "POST") => work(introspect::batch, call),
-        (path::TOKEN, "POST") => work(token::post, call),
-        (path::REVOKE, "POST") => work(revoke::post, call),
-        (path::USERINFO, "GET") => work(userinfo::get, call),
-        (path::USERINFO, "POST") => work(userinfo::post, call),
-        (path::TOKEN | path::REVOKE | path::USERINFO, "OPTIONS") => work(cors::preflight, call),
-        (path::OPENID_METADATA | path::OAUTH_METADATA, "GET" | "HEAD") => work(well_known::metadata, call),
-        (path::JWKS, "GET" | "HEAD") => work(well_known::jwks, call),
-        (path, _) if is_for_programs(path) => work(async |_| not_allowed(methods), call),
-        _ => return Err(call),
+    Ok(match (path, summary.method.as_str()) {
+        (path::INTROSPECT, "POST") => work(introspect::post, context),
+        (path::INTROSPECT_BATCH, "POST") => work(introspect::batch, context),
+        (path::TOKEN, "POST") => work(token::post, context),
+        (path::REVOKE, "POST") => work(revoke::post, context),
+        (path::USERINFO, "GET") => work(userinfo::get, context),
+        (path::USERINFO, "POST") => work(userinfo::post, context),
+        (path::TOKEN | path::REVOKE | path::USERINFO, "OPTIONS") => work(cors::preflight, context),
+        (path::OPENID_METADATA | path::OAUTH_METADATA, "GET" | "HEAD") => work(well_known::metadata, context),
+        (path::JWKS, "GET" | "HEAD") => work(well_known::jwks, context),
+        (path, _) if is_for_programs(path) => work(async |_| not_allowed(methods), context),
+        _ => return Err(context),
     })
 }
 
