@@ -1,4 +1,4 @@
-//! RFC 9068 and DESIGN §5 — what an access token says, sealed (compact binary) or as a JWT.
+//! RFC 9068 — what an access token says, sealed (compact binary) or as a JWT.
 
 use serde::{Deserialize, Serialize};
 

@@ -127,7 +127,7 @@ pub struct Authorize {
     pub id_token_hint: Option<String>,
 }
 
-/// Why a request is refused, and who is told.
+/// Why a request is refused, and whether the person or the client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorizeError {
     /// Shown to the person, status 400; nothing is sent to any redirect URI.
@@ -271,7 +271,7 @@ fn refuse_what_is_not_supported(params: &Params) -> Result<(), OauthError> {
     Ok(())
 }
 
-/// R5: `code`, and no type that would hand a token through the browser.
+/// R5: `code`, and no type that would send a token through the browser.
 fn response_type(params: &Params) -> Result<(), OauthError> {
     match params.require("response_type")? {
         "code" => Ok(()),
@@ -294,7 +294,7 @@ fn challenge(params: &Params, client: &Client) -> Result<Option<String>, OauthEr
         }
         return Ok(None);
     };
-    // A missing method means plain (RFC 7636 §4.3), and plain protects nobody.
+    // A missing method means plain (RFC 7636 §4.3), and plain does not protect.
     if method != Some("S256") {
         return Err(OauthError::invalid_request("The code_challenge_method must be S256."));
     }

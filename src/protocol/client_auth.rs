@@ -10,7 +10,7 @@ use crate::{
     model::{AuthMethod, Client, Digest, UnixTime},
 };
 
-/// What a request says about who sends it, before anything was verified.
+/// The client credentials of a request, before anything was verified.
 #[derive(Debug)]
 pub struct Presented<'a> {
     /// The `client_id`.
@@ -83,7 +83,7 @@ fn basic(header: &str) -> Result<Presented<'static>, OauthError> {
     })
 }
 
-/// Whether the client is who it says it is. One error for every cause; secrets in constant time.
+/// Verifies the credentials. One error for every cause; secrets in constant time.
 pub fn verify(presented: &Presented, client: Option<&Client>, now: UnixTime) -> Result<(), OauthError> {
     // Without a secret there is none to match: a public client has no secrets, others need one.
     let digest = presented.secret.unwrap_or(Digest([0; 32]));

@@ -21,7 +21,7 @@ pub struct IdToken<'a> {
     pub issuer: &'a str,
     /// Whom it is for.
     pub client: &'a Client,
-    /// Who signed in.
+    /// The person who signed in.
     pub user: &'a User,
     /// The authorization.
     pub family: &'a Family,

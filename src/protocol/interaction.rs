@@ -8,14 +8,14 @@ use crate::model::*;
 pub struct SignedIn<'a> {
     /// The browser's session.
     pub session: &'a Session,
-    /// Who it belongs to.
+    /// The session's person.
     pub user: &'a User,
 }
 
 impl SignedIn<'_> {
-    /// Whether the session still stands: the person may sign in, nothing raised the epoch, and
+    /// Whether the session is valid: the person may sign in, nothing raised the epoch, and
     /// neither the idle nor the absolute limit has passed (R60).
-    pub fn is_alive(&self, policy: &Policy, now: UnixTime) -> bool {
+    pub fn is_valid(&self, policy: &Policy, now: UnixTime) -> bool {
         let Self { session, user } = self;
         user.enabled
             && session.user == user.id
@@ -26,14 +26,14 @@ impl SignedIn<'_> {
     }
 }
 
-/// Everything the decision stands on.
+/// Everything the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// What is asked.
     pub request: &'a AuthorizeRequest,
     /// By whom.
     pub client: &'a Client,
-    /// The browser's sign-in, if it is alive.
+    /// The browser's sign-in, if it is valid.
     pub signed_in: Option<SignedIn<'a>>,
     /// The session that this very transaction began, if it did: its person was asked already.
     pub begun_session: Option<SessionId>,
@@ -46,15 +46,15 @@ pub struct Facts<'a> {
 /// Why the sign-in page is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginReason {
-    /// Nobody is signed in.
+    /// There is no session.
     NoSession,
     /// `prompt=login`.
     Asked,
-    /// `prompt=select_account`: the page offers to sign in as somebody else.
+    /// `prompt=select_account`: the page offers to sign in as another person.
     SelectAccount,
     /// The sign-in is older than `max_age`.
     TooOld,
-    /// Somebody else is signed in than the client wants.
+    /// Another person is signed in than the client wants.
     OtherSubject,
 }
 
@@ -100,7 +100,7 @@ fn login_reason(facts: &Facts) -> Result<Option<LoginReason>, OauthError> {
     let request = facts.request;
     let just_signed_in = facts.begun_session == Some(session.id);
     if request.subject.as_ref().is_some_and(|subject| *subject != user.id.to_string()) {
-        // OpenID Connect Core §3.1.2.1 (id_token_hint), §5.5.1 (sub): nobody else will do.
+        // OpenID Connect Core §3.1.2.1 (id_token_hint), §5.5.1 (sub): no other person will do.
         if just_signed_in {
             let error = "Somebody else signed in than the client asked for.";
             return Err(OauthError::new(ErrorCode::LoginRequired, error));
@@ -119,7 +119,7 @@ fn login_reason(facts: &Facts) -> Result<Option<LoginReason>, OauthError> {
     })
 }
 
-/// OpenID Connect Core §3.1.2.6: `prompt=none` is told, not shown.
+/// OpenID Connect Core §3.1.2.6: with `prompt=none` the client gets an error instead of a page.
 fn refusal_without_a_page(reason: LoginReason) -> OauthError {
     let description = match reason {
         LoginReason::NoSession => "Nobody is signed in.",
@@ -374,17 +374,17 @@ mod tests {
     #[test]
     fn a_session_ends_by_idleness_age_epoch_and_disabling() {
         let policy = Policy::example();
-        let alive = |session: &Session, user: &User, now| SignedIn { session, user }.is_alive(&policy, now);
+        let valid = |session: &Session, user: &User, now| SignedIn { session, user }.is_valid(&policy, now);
         let (long, alice) = (Session { expires_at: UnixTime(u64::MAX), ..session() }, user());
-        assert!(alive(&long, &alice, NOW));
-        assert!(!alive(&long, &alice, long.seen_at.plus(policy.session_idle_lifetime)));
+        assert!(valid(&long, &alice, NOW));
+        assert!(!valid(&long, &alice, long.seen_at.plus(policy.session_idle_lifetime)));
         let used = |now: UnixTime| Session { seen_at: now, ..long.clone() };
         let end = long.auth_time.plus(policy.session_lifetime);
-        assert!(alive(&used(end.minus(1)), &alice, end.minus(1)));
-        assert!(!alive(&used(end), &alice, end));
-        assert!(!alive(&Session { expires_at: NOW, ..session() }, &alice, NOW));
-        assert!(!alive(&long, &User { epoch: 4, ..user() }, NOW));
-        assert!(!alive(&long, &User { enabled: false, ..user() }, NOW));
-        assert!(!alive(&long, &User { id: UserId(Id([1; 16])), ..user() }, NOW));
+        assert!(valid(&used(end.minus(1)), &alice, end.minus(1)));
+        assert!(!valid(&used(end), &alice, end));
+        assert!(!valid(&Session { expires_at: NOW, ..session() }, &alice, NOW));
+        assert!(!valid(&long, &User { epoch: 4, ..user() }, NOW));
+        assert!(!valid(&long, &User { enabled: false, ..user() }, NOW));
+        assert!(!valid(&long, &User { id: UserId(Id([1; 16])), ..user() }, NOW));
     }
 }

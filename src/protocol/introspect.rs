@@ -6,8 +6,8 @@ use super::{
 };
 use crate::model::*;
 
-/// What is said of a token that is unknown, expired, revoked, foreign or mangled: nobody learns which
-/// (RFC 7662 §2.2).
+/// What is said of a token that is unknown, expired, revoked, foreign or mangled: the answer does not say
+/// which (RFC 7662 §2.2).
 pub const INACTIVE: &[u8] = b"{\"active\":false}";
 
 /// What is said about a refresh token.
@@ -25,14 +25,14 @@ pub struct RefreshFacts {
     pub expires_at: UnixTime,
 }
 
-/// DESIGN §9: an access token is visible to its client, to the owner of one of its audiences, and
+/// An access token is visible to its client, to the owner of one of its audiences, and
 /// to clients with `introspect_any`.
 pub fn visible(token: &AccessClaims, caller: &Client, owners: &[ClientKey]) -> bool {
     token.client == caller.key || caller.introspect_any || owners.contains(&caller.key)
 }
 
-/// Whether a refresh token stands: unspent, unexpired, of this caller (a refresh token is visible
-/// only to the client it was issued to), its authorization alive.
+/// What is said about a refresh token, if it is valid and the caller's: a refresh token is visible only to
+/// the client it was issued to.
 pub fn refresh_facts(
     token: &RefreshToken,
     family: &Family,
@@ -40,7 +40,7 @@ pub fn refresh_facts(
     caller: &Client,
     now: UnixTime,
 ) -> Option<RefreshFacts> {
-    let stands = token.client == caller.key
+    let valid = token.client == caller.key
         && token.spent_by.is_none()
         && now < token.expires_at
         && now < family.expires_at
@@ -48,7 +48,7 @@ pub fn refresh_facts(
         && family.client_epoch == caller.epoch
         && family.user_epoch == user.epoch
         && user.enabled;
-    stands.then(|| RefreshFacts {
+    valid.then(|| RefreshFacts {
         client_id: caller.client_id.clone(),
         user: user.id,
         scopes: family.scopes.clone(),
@@ -58,7 +58,7 @@ pub fn refresh_facts(
 }
 
 impl AccessClaims {
-    /// Appends what is said about a living access token, as JSON.
+    /// Appends what is said about a valid access token, as JSON.
     pub fn write_introspection(&self, issuer: &str, out: &mut Vec<u8>) {
         let times = (self.expires_at, self.issued_at);
         let mut said = active(out, &self.scopes, &self.client_id, "Bearer", times);
@@ -77,7 +77,7 @@ impl AccessClaims {
 }
 
 impl RefreshFacts {
-    /// Appends what is said about a living refresh token, as JSON.
+    /// Appends what is said about a valid refresh token, as JSON.
     pub fn write_introspection(&self, issuer: &str, out: &mut Vec<u8>) {
         let times = (self.expires_at, self.issued_at);
         let mut said = active(out, &self.scopes, &self.client_id, "refresh_token", times);
@@ -87,7 +87,7 @@ impl RefreshFacts {
     }
 }
 
-/// What is said of every living token (RFC 7662 §2.2), to be gone on with; the times are `exp` and `iat`.
+/// The beginning of what is said about every valid token (RFC 7662 §2.2); the times are `exp` and `iat`.
 fn active<'o>(
     out: &'o mut Vec<u8>,
     scopes: &Scopes,

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-/// The name of a member, with all that stands between the value before and its own.
+/// The name of a member, with all that comes between the value before and its own.
 #[derive(Clone, Copy)]
 pub struct Name(&'static str);
 
@@ -17,7 +17,7 @@ impl Name {
     }
 }
 
-/// A name that is written as it stands, without an escape.
+/// A name that needs no escape.
 macro_rules! name {
     ($name:literal) => {
         $crate::protocol::json::Name::of(concat!(",\"", $name, "\":"))

@@ -11,7 +11,7 @@ pub struct AfterLogout {
     /// Registered, with `state` added.
     #[serde(rename = "u")]
     pub uri: String,
-    /// Who is there, as people know them.
+    /// The client's name, as people know it.
     #[serde(rename = "n")]
     pub client_name: String,
 }
@@ -23,8 +23,8 @@ pub enum Logout {
     Ask(Option<AfterLogout>),
     /// End the session, if there is one, and go on at once.
     Done(Option<AfterLogout>),
-    /// Nobody is signed in; say so, and offer the way back instead of taking it.
-    Nobody(Option<AfterLogout>),
+    /// There is no session; say so, and offer the way back instead of taking it.
+    NotSignedIn(Option<AfterLogout>),
 }
 
 /// The client a request speaks for: `client_id`, else the hint's audience. The hint was verified,
@@ -40,7 +40,7 @@ pub fn client_id<'a>(params: &'a Params, hint: Option<&'a Hint>) -> Result<Optio
     }
 }
 
-/// Decides. `client` is the one [`client_id`] names, `session` the browser's, if it is alive.
+/// Decides. `client` is the one [`client_id`] names, `session` the browser's, if it is valid.
 pub fn decide(
     params: &Params,
     hint: Option<&Hint>,
@@ -50,9 +50,9 @@ pub fn decide(
     let after = after_logout(params, client)?;
     Ok(match (session, hint) {
         (None, Some(_)) => Logout::Done(after),
-        (None, None) => Logout::Nobody(after),
+        (None, None) => Logout::NotSignedIn(after),
         (Some(session), Some(hint)) if is_about(hint, session) => Logout::Done(after),
-        // Without a hint, or with one about another session, anybody could have made this link.
+        // Without a hint, or with one about another session, any site could have made this link.
         (Some(_), _) => Logout::Ask(after),
     })
 }
@@ -143,9 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn nobody_signed_in_is_said_and_not_redirected_without_a_hint() {
+    fn without_a_session_and_a_hint_the_person_is_told_and_not_redirected() {
         let query = format!("client_id=web&{BYE}");
-        assert_eq!(judge(&query, None, None), Ok(Logout::Nobody(back("https://app.example/bye"))));
+        assert_eq!(judge(&query, None, None), Ok(Logout::NotSignedIn(back("https://app.example/bye"))));
     }
 
     /// R62, T25

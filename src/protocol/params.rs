@@ -80,7 +80,7 @@ fn not_utf8() -> OauthError {
     OauthError::invalid_request("A parameter is not UTF-8.")
 }
 
-/// What stands between the ampersands.
+/// The text between the ampersands.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let ends = memchr_iter(b'&', text.as_bytes()).chain([text.len()]);
     ends.scan(0, |start, end| Some(&text[std::mem::replace(start, end + 1)..end]))

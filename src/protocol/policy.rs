@@ -1,7 +1,7 @@
 //! The issuer's rules that every decision may consult: configuration, as the protocol sees it.
 
 /// A revocation is remembered for so long after the last token it concerns has expired, in seconds:
-/// clocks differ between nodes, and may be set back while a node is down (DESIGN §6).
+/// clocks differ between nodes, and may be set back while a node is down.
 pub const REVOCATION_SLACK: u64 = 2 * 60 * 60;
 
 /// What the operator decided. Lifetimes are in seconds.
@@ -30,7 +30,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// When a revocation entry of today may be forgotten: nothing it concerns is alive by then.
+    /// When a revocation entry of today may be forgotten: nothing it concerns is valid by then.
     pub fn forget_revocation_at(&self, now: crate::model::UnixTime) -> crate::model::UnixTime {
         now.plus(self.longest_access_lifetime).plus(REVOCATION_SLACK)
     }

@@ -9,7 +9,7 @@ pub const MAX_REDIRECT_URI: usize = 1024;
 const LOOPBACK: [&str; 3] = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
 
 /// Parameters of the answer (RFC 6749 §4.1.2, RFC 9207); a registered query must not hold them,
-/// or the client could not tell which one is ours.
+/// or the client could not distinguish ours.
 const ANSWER: [&str; 6] = ["code", "state", "iss", "error", "error_description", "error_uri"];
 
 /// Whether a client may be answered at the URI it asks for.
@@ -101,7 +101,7 @@ fn private_use(scheme: &str, application_type: ApplicationType) -> Result<(), &'
     }
 }
 
-/// What stands between `//` and the path.
+/// The text between `//` and the path.
 fn authority(uri: &str) -> &str {
     let after = uri.split_once("//").map_or("", |(_, after)| after);
     &after[..after.find(['/', '?']).unwrap_or(after.len())]

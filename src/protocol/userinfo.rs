@@ -39,7 +39,7 @@ pub const SCOPE_CLAIMS: &[(&str, &[&str])] = &[
     ("offline_access", &[]),
 ];
 
-/// Whether the token opens userinfo (DESIGN §9: `openid`, and the issuer in `aud`).
+/// Whether the token opens userinfo (OpenID Connect Core §5.3: `openid`, and the issuer in `aud`).
 pub fn permitted(token: &AccessClaims, issuer: &str) -> Result<(), OauthError> {
     if !token.audience.iter().any(|audience| audience == issuer) {
         return Err(OauthError::new(

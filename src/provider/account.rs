@@ -21,7 +21,7 @@ pub struct Account {
     pub user: Arc<User>,
     /// The session this is shown in.
     pub current: SessionId,
-    /// Those that are alive, the current one first.
+    /// The valid ones, the current one first.
     pub sessions: Vec<Session>,
     /// What was agreed to, with the client's name.
     pub consents: Vec<(Consent, String)>,
@@ -47,18 +47,18 @@ pub enum AccountStep {
     Done,
     /// Done, and the browser's own session with it.
     SignedOut,
-    /// Nobody is signed in: sign in first.
+    /// The person must sign in first.
     Login,
 }
 
 impl Provider {
-    /// The account page; `None` when nobody is signed in.
+    /// The account page; `None` without a sign-in.
     pub async fn account(&self, browser: &Browser) -> Result<Option<Account>, PageError> {
         let now = self.clock.now();
         let Some(person) = self.person(browser, now).await? else { return Ok(None) };
         let Person { session: current, user } = person;
         let mut sessions = self.store.sessions(user.id).await?;
-        sessions.retain(|session| SignedIn { session, user: &user }.is_alive(&self.policy, now));
+        sessions.retain(|session| SignedIn { session, user: &user }.is_valid(&self.policy, now));
         // Stable: the others stay newest first.
         sessions.sort_by_key(|session| session.id != current.id);
         let mut consents = Vec::new();
@@ -91,7 +91,7 @@ impl Provider {
         let (effects, ended) = match action {
             AccountAction::EndSession => {
                 let id = SessionId(named(form)?);
-                // Only one's own: anybody else's is as good as unknown.
+                // Only one's own: another person's session counts as unknown.
                 let session = self.store.session_by_id(id).await?.filter(|session| session.user == user);
                 let Some(session) = session else { return Ok(AccountStep::Done) };
                 (self.end_session(&session, now), id == person.session.id)

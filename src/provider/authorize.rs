@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     Provider, ProviderError,
+    access_token::rejection,
     browser::{Browser, PageError},
-    opened::rejection,
     session::Person,
     transaction::Transaction,
 };
@@ -43,7 +43,7 @@ pub enum Shown<P> {
     Step(Step),
 }
 
-/// Where a transaction stands.
+/// What a transaction waits for.
 pub(super) enum Stage {
     Login,
     Consent { scopes: Scopes, person: Person },
@@ -140,7 +140,7 @@ impl Provider {
         })
     }
 
-    /// Loads what the decision stands on, decides, and issues a code if nothing is left to ask.
+    /// Loads the facts, decides, and issues a code if nothing is left to ask.
     pub(super) async fn stage(
         &self,
         transaction: &Transaction,
@@ -165,7 +165,7 @@ impl Provider {
             (Next::Refuse(error), _) => Stage::Answer(self.refusal(&request.to, &error)),
             (Next::Consent(scopes), Some(person)) => Stage::Consent { scopes, person },
             (Next::Code(scopes), Some(person)) => {
-                // A request that no page was shown for was never in anybody's hands.
+                // A request without a page was never given to a browser.
                 let transaction = Some(transaction).filter(|transaction| transaction.carried);
                 let approval =
                     Approval { request, client, person: &person, scopes, transaction, consented: false };
@@ -212,8 +212,8 @@ impl Provider {
         }
         let spend = transaction.map(Transaction::spend);
         self.commit(now, spend, effects).await?;
-        // Whoever ends a session or withdraws a consent revokes the families there are. What came just
-        // after must not stay: either they see this family, or this sees what they did.
+        // Ending a session or withdrawing a consent revokes the families that exist. One created at the same
+        // moment must not survive: either that commit sees this family, or this reads what it changed.
         let remembered = !consented && !client.skip_consent;
         if self.store.session_by_id(person.session.id).await?.is_none()
             || remembered && self.store.consent(person.user.id, client.key).await?.is_none()

@@ -1,11 +1,11 @@
-//! RFC 7662 — many tokens at once: their answers are written one after another as they are found, and those
-//! of tokens that turn out to be revoked are taken back at the end.
+//! RFC 7662 — many tokens at once: their answers are written one after another as they are found, and the
+//! answers about tokens that turn out to be revoked are replaced at the end.
 
 use smallvec::SmallVec;
 
 use crate::{model::ClientKey, protocol::introspect::INACTIVE, store::Revocable};
 
-/// Room for an answer, which is hardly ever longer.
+/// Bytes reserved for an answer; hardly any is longer.
 pub(super) const ANSWER: usize = 384;
 
 /// The answer about many tokens, while it is written: `{"results":[…]}`.
@@ -27,24 +27,24 @@ impl Batch {
         Self { body, answers: Vec::with_capacity(tokens), asked: Vec::with_capacity(tokens) }
     }
 
-    /// The next token stands, unless it was revoked.
+    /// The next token is valid, unless it was revoked.
     pub(super) fn add(&mut self, what: Revocable, write: impl FnOnce(&mut Vec<u8>)) {
         self.next(true);
         self.asked.push(what);
         write(&mut self.body);
     }
 
-    /// The next token does not stand.
+    /// The next token is not valid.
     pub(super) fn add_inactive(&mut self) {
         self.next(false);
         self.body.extend_from_slice(INACTIVE);
     }
 
-    fn next(&mut self, stands: bool) {
+    fn next(&mut self, valid: bool) {
         if !self.answers.is_empty() {
             self.body.push(b',');
         }
-        self.answers.push((self.body.len(), stands));
+        self.answers.push((self.body.len(), valid));
     }
 
     /// What the revocation index must be asked about, in order.
@@ -56,23 +56,23 @@ impl Batch {
     pub(super) fn finish(mut self, revoked: &[bool]) -> (Vec<u8>, usize) {
         let active = self.asked.len() - revoked.iter().filter(|revoked| **revoked).count();
         if active < self.asked.len() {
-            self.body = self.without(revoked);
+            self.body = self.replaced(revoked);
         }
         self.body.extend_from_slice(END);
         (self.body, active)
     }
 
-    /// What was written, with those answers taken back.
-    fn without(&self, revoked: &[bool]) -> Vec<u8> {
+    /// What was written, with the answers about revoked tokens replaced.
+    fn replaced(&self, revoked: &[bool]) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.body.len() + END.len());
         let mut revoked = revoked.iter();
         let ends = self.answers.iter().skip(1).map(|(start, _)| start - 1).chain([self.body.len()]);
         body.extend_from_slice(BEGIN);
-        for ((start, stands), end) in self.answers.iter().zip(ends) {
+        for ((start, valid), end) in self.answers.iter().zip(ends) {
             if body.len() > BEGIN.len() {
                 body.push(b',');
             }
-            let revoked = *stands && *revoked.next().expect("the index answers about each");
+            let revoked = *valid && *revoked.next().expect("the index answers about each");
             body.extend_from_slice(if revoked { INACTIVE } else { &self.body[*start..end] });
         }
         body
@@ -141,7 +141,7 @@ mod tests {
 
     /// R41
     #[test]
-    fn the_answers_of_revoked_tokens_are_taken_back() {
+    fn the_answers_about_revoked_tokens_are_replaced() {
         let tokens = [Some("1"), Some("22"), None, Some("333")];
         for (revoked, expected) in [
             ([true, false, false], "F,22,F,333"),

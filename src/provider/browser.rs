@@ -30,7 +30,7 @@ pub struct Browser {
 /// What is shown on an error page instead of going on.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PageError {
-    /// The request is wrong, and nobody but the person may be told.
+    /// The request is wrong, and only the person may be told.
     #[error(transparent)]
     Refused(#[from] OauthError),
     /// A form came without the CSRF token of this browser (R64).
@@ -43,7 +43,7 @@ pub enum PageError {
 
 impl PageError {
     /// The status of the page, and what it says.
-    pub fn told(&self) -> (u16, OauthError) {
+    pub fn answer(&self) -> (u16, OauthError) {
         match self {
             // R2: whatever the code, what must not be redirected is a 400.
             Self::Refused(error) => (400, error.clone()),

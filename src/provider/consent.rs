@@ -14,11 +14,11 @@ use crate::{
 /// What the consent page says (R19).
 #[derive(Clone, Debug)]
 pub struct ConsentForm {
-    /// Who asks.
+    /// The client that asks.
     pub client_name: String,
-    /// Who is asked.
+    /// The person who is asked.
     pub username: String,
-    /// For what.
+    /// What for.
     pub scopes: Scopes,
     /// For which resources.
     pub resources: Vec<String>,
@@ -84,7 +84,7 @@ impl Provider {
         Ok(match self.stage(&transaction, &client, person, now).await? {
             Stage::Login => Step::Login(text.to_owned()),
             Stage::Answer(answer) => Step::Answer(answer),
-            // The page named its person: nobody answers it for another, or without having seen it.
+            // The page named its person: only the person it was shown to can answer it.
             Stage::Consent { person, .. } if transaction.consent_shown_in != Some(person.session.id) => {
                 Step::Consent(text.to_owned())
             }

@@ -2,8 +2,8 @@
 
 use super::{
     Provider, ProviderError,
+    access_token::{TokenBuffer, is_valid_under, revocable},
     batch::{ANSWER, Batch, Seen},
-    opened::{Opening, revocable, stands},
 };
 use crate::{
     crypto::opaque::Opaque,
@@ -32,9 +32,9 @@ impl Provider {
         let caller = self.authenticate_confidential(authorization, form, now, &mut asked).await?;
         let token = form.require("token")?;
         let strict = caller.strict || form.get("strict") == Some("true");
-        let (issuer, mut opening) = (&self.policy.issuer, Opening::lent());
+        let (issuer, mut buffer) = (&self.policy.issuer, TokenBuffer::take());
         let mut answer = Vec::with_capacity(ANSWER);
-        if let Some(claims) = self.open_access_into(token, now, &mut opening) {
+        if let Some(claims) = self.open_access_into(token, now, &mut buffer) {
             if self.may_see(claims, &caller, &mut Seen::default()).await?
                 && !self.revocations.is_revoked(&revocable(claims), strict).await?
             {
@@ -66,9 +66,10 @@ impl Provider {
             return Err(OauthError::invalid_request("A batch has at most 1000 tokens.").into());
         }
         let issuer = &self.policy.issuer;
-        let (mut batch, mut opening, mut seen) = (Batch::of(tokens.len()), Opening::lent(), Seen::default());
+        let (mut batch, mut buffer, mut seen) =
+            (Batch::of(tokens.len()), TokenBuffer::take(), Seen::default());
         for token in tokens {
-            if let Some(claims) = self.open_access_into(token, now, &mut opening) {
+            if let Some(claims) = self.open_access_into(token, now, &mut buffer) {
                 if self.may_see(claims, &caller, &mut seen).await? {
                     batch.add(revocable(claims), |out| claims.write_introspection(issuer, out));
                 } else {
@@ -88,8 +89,8 @@ impl Provider {
         Ok(body)
     }
 
-    /// Whether the token is of a client that stands, and the caller may see it. What was looked up for it is
-    /// `seen` for the next one.
+    /// Whether the token's client is valid and the caller may see the token. What was looked up for it is kept
+    /// in `seen` for the next token.
     async fn may_see(
         &self,
         claims: &AccessClaims,
@@ -107,7 +108,7 @@ impl Provider {
                 seen.add_client(claims.client, client.map(|client| client.epoch))
             }
         };
-        if !stands(claims, epoch) {
+        if !is_valid_under(claims, epoch) {
             return Ok(false);
         }
         if visible(claims, caller, &[]) {
@@ -128,8 +129,8 @@ impl Provider {
         Ok(false)
     }
 
-    /// What is said about a refresh token that stands, and what the revocation index must be asked
-    /// about: the family and the user may come from a cache; the index is fresh, or says that it is not.
+    /// What is said about a valid refresh token, and what the revocation index must be asked about: the
+    /// family and the user may come from a cache; the index is fresh, or says that it is not.
     async fn refresh_facts(
         &self,
         token: &str,

@@ -16,10 +16,10 @@ pub enum KeyError {
     /// The next key is not published for long enough.
     #[error("the next key is not yet in every cache; try again in {0} seconds")]
     TooEarly(u64),
-    /// There is no such living key.
-    #[error("there is no living key {0}; see `chancery keys list`")]
+    /// No published key has this id.
+    #[error("there is no key {0} that is next, active or retiring; see `chancery keys list`")]
     Unknown(String),
-    /// Somebody else seals the keys under another master key.
+    /// Another process seals the keys under another master key.
     #[error("another `keys rewrap`, with another first master key, is at work; end that one first")]
     Contended,
     /// The work could not be done.

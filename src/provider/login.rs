@@ -20,7 +20,7 @@ use crate::{
 /// What the sign-in page needs to know.
 #[derive(Clone, Debug)]
 pub struct LoginForm {
-    /// Who waits for the sign-in; `None` when the person came for their own account.
+    /// The client that waits for the sign-in; `None` when the person came for their own account.
     pub client_name: Option<String>,
     /// Where the form's POST may lead in the end.
     pub redirect_uri: Option<String>,
@@ -151,7 +151,7 @@ impl Provider {
         name: &str,
         password: &str,
     ) -> Result<Result<Checked, LoginFault>, ProviderError> {
-        // R51: refused before any look-up or hashing, for everybody alike.
+        // R51: refused before any look-up or hashing, for every name alike.
         let Ok(password) = password_policy::normalise(password) else {
             self.metrics.login(Attempt::WrongPassword);
             return Ok(Err(LoginFault::Credentials));

@@ -22,9 +22,9 @@ const PLACE: &[u8] = b"logout";
 /// What the confirmation page needs to know.
 #[derive(Clone, Debug)]
 pub struct LogoutForm {
-    /// Who asks, if it is known.
+    /// The client that asks, if it is known.
     pub client_name: Option<String>,
-    /// Who is signed in.
+    /// The person who is signed in.
     pub username: String,
     /// Where the form's POST leads, if not to a page of ours.
     pub redirect_uri: Option<String>,
@@ -41,8 +41,8 @@ pub enum LogoutStep {
     Ask(LogoutForm),
     /// The session has ended: forget its cookie, and go there or say so.
     Ended(Option<AfterLogout>),
-    /// Nobody was signed in.
-    Nobody(Option<AfterLogout>),
+    /// There was no session.
+    NotSignedIn(Option<AfterLogout>),
     /// The person stays signed in.
     Stayed(Option<AfterLogout>),
 }
@@ -81,7 +81,7 @@ impl Provider {
                 LogoutStep::Ended(after)
             }
             (Logout::Done(after), None) => LogoutStep::Ended(after),
-            (Logout::Nobody(after) | Logout::Ask(after), _) => LogoutStep::Nobody(after),
+            (Logout::NotSignedIn(after) | Logout::Ask(after), _) => LogoutStep::NotSignedIn(after),
         })
     }
 
@@ -148,7 +148,7 @@ impl Provider {
 
     async fn end(&self, person: &Person, now: UnixTime) -> Result<(), PageError> {
         let effects = self.end_session(&person.session, now);
-        // R61: durable before anybody is told.
+        // R61: durable before the answer.
         self.commit(now, None, effects).await?;
         self.metrics.logout(Ended::Rp);
         Ok(())

@@ -1,7 +1,7 @@
 //! Minting: from a decision to the tokens and the body that carries them. No I/O; what is waited for is a
 //! slow signature at most.
 
-use super::{Provider, ProviderError, opened::MAX_TOKEN};
+use super::{Provider, ProviderError, access_token::MAX_TOKEN};
 use crate::{
     crypto::opaque::Opaque,
     model::*,
@@ -77,7 +77,7 @@ impl Provider {
                 self.signed(alg, JWT_TYPES[0], claims.to_jwt(&self.policy.issuer)).await?
             }
         };
-        // Nobody could introspect or revoke it. Scopes are bounded, so its resources are to blame.
+        // A longer token could not be introspected or revoked. Scopes are bounded, so its resources are to blame.
         if text.len() > MAX_TOKEN {
             return Err(resource::invalid("The resources together are too long. Ask for fewer.").into());
         }

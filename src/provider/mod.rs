@@ -1,5 +1,6 @@
 //! The use cases: load → [`crate::protocol`] decides → commit. No HTTP and no SQL.
 
+mod access_token;
 mod account;
 pub mod admin;
 mod authorize;
@@ -13,7 +14,6 @@ mod keys;
 mod login;
 mod logout;
 mod mint;
-mod opened;
 mod origin;
 pub mod password;
 mod revoke;
@@ -47,7 +47,7 @@ use crate::{
     store::{Commit, CommitError, Committed, Effect, RevocationIndex, Spend, Store},
 };
 
-/// One issuer: everything its use cases stand on.
+/// One issuer: everything its use cases need.
 pub struct Provider {
     /// The store, with its decorators.
     pub store: Arc<dyn Store>,

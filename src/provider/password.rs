@@ -75,7 +75,7 @@ impl PasswordLane {
         self.run(HashOperation::Hash, work).await
     }
 
-    /// Verifies a password against a user's hash; without one, against nobody's, at the same cost.
+    /// Verifies a password against a user's hash; without one, against a hash of no user, at the same cost.
     pub async fn verify(
         &self,
         password: Secret<String>,

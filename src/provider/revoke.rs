@@ -45,7 +45,7 @@ impl Provider {
     ) -> Result<(Revoke, Revoked), ProviderError> {
         if let Some(claims) = self.open_access(token, now) {
             let what = revoke::access_token(&claims, caller)?;
-            let again = super::opened::revocable(&claims);
+            let again = super::access_token::revocable(&claims);
             // A second revocation writes nothing more.
             let known = self.revocations.is_revoked(&again, false).await.unwrap_or(false);
             return Ok((if known { Revoke::Nothing } else { what }, Revoked::Access));

@@ -1,4 +1,4 @@
-//! NIST SP 800-63B-4 §5 — sessions: who is signed in in this browser.
+//! NIST SP 800-63B-4 §5 — sessions: the person who is signed in in this browser.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ const TOUCH_EVERY: u64 = 60;
 /// A person who is signed in, and the session that says so.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// The session, alive.
+    /// The session, valid.
     pub session: Session,
     /// The user, enabled.
     pub user: Arc<User>,
@@ -24,7 +24,7 @@ impl Person {
 }
 
 impl Provider {
-    /// Who is signed in in this browser; `None` when nobody is, or no longer.
+    /// The person who is signed in in this browser, if there is a valid session.
     pub(super) async fn person(
         &self,
         browser: &Browser,
@@ -34,7 +34,7 @@ impl Provider {
         let Some(session) = self.store.session(digest).await? else { return Ok(None) };
         let Some(user) = self.store.user(session.user).await? else { return Ok(None) };
         let person = Person { session, user };
-        if !person.signed_in().is_alive(&self.policy, now) {
+        if !person.signed_in().is_valid(&self.policy, now) {
             return Ok(None);
         }
         if now.since(person.session.seen_at) >= TOUCH_EVERY {
@@ -44,7 +44,7 @@ impl Provider {
         Ok(Some(person))
     }
 
-    /// A new session for somebody who just proved who they are, and its cookie's value.
+    /// A new session for a person who just authenticated, and its cookie's value.
     pub(super) fn new_session(
         &self,
         user: &User,

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signatures_that_wait_are_told() {
+    fn signatures_that_wait_are_counted() {
         let lane = SigningLane::start(1).expect("a thread");
         let ((begun, has_begun), (end, ended)) = (channel(), channel::<()>());
         let first = lane.run(move || {

@@ -66,7 +66,7 @@ impl Provider {
         let resources = resource::requested(form)?;
         self.check_resources(&client, &resources).await?;
         let mut facts = Facts::new(now, &self.policy, client, token::scope(form)?, resources);
-        // Who loses the race for a single-use value loads again and decides once more (DESIGN §4).
+        // The loser of a race for a single-use value loads again and decides once more.
         for _ in 0..2 {
             self.load(grant, form, &mut facts).await?;
             match grant.decide(form, &facts) {
@@ -170,7 +170,7 @@ impl Provider {
         // What has no row writes no row: client_credentials ends here.
         if spend.is_some() || !effects.is_empty() {
             match self.commit(facts.now, spend, effects).await {
-                // Gone is like spent: its user or client was deleted since it was read.
+                // Missing counts as spent: its user or client was deleted since it was read.
                 Err(CommitError::AlreadySpent | CommitError::Missing(_)) => {
                     return Err(IssueError::AlreadySpent);
                 }

@@ -1,6 +1,6 @@
 //! A login transaction: an authorization request on its way through sign-in and consent.
 //!
-//! It is sealed and carried by the browser, so a million sign-ins that nobody finishes cost nothing
+//! It is sealed and carried by the browser, so a million unfinished sign-ins cost nothing
 //! (T33). It is bound to the browser that began it, ends soon, and its id is spent by the commit
 //! that issues its code (R59).
 
@@ -101,7 +101,7 @@ impl Provider {
         let json = self.sealer.open_text(Purpose::Cookie, PLACE, text).ok_or_else(unknown)?;
         let transaction: Transaction = serde_json::from_slice(&json).map_err(|_| unknown())?;
         if !equal(transaction.browser.as_bytes(), base64url::encode(&browser.digest.0).as_bytes()) {
-            // R59: somebody else's sign-in, handed on as a link.
+            // R59: a sign-in of another browser, sent to this one as a link.
             self.metrics.security_event(SecurityEvent::SessionFixationBlocked);
             let error = "This sign-in was begun in another browser, or this one keeps no cookies. Go back to the application and start again.";
             return Err(OauthError::invalid_request(error).into());

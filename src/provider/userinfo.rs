@@ -2,7 +2,7 @@
 
 use super::{
     Provider, ProviderError,
-    opened::{Opening, revocable},
+    access_token::{TokenBuffer, revocable},
 };
 use crate::protocol::{ErrorCode, OauthError, userinfo};
 
@@ -12,12 +12,12 @@ impl Provider {
         let now = self.clock.now();
         let invalid =
             || OauthError::new(ErrorCode::InvalidToken, "The access token is expired, revoked or unknown.");
-        // No client is authenticated here, which elsewhere comes first and waits for this.
+        // Elsewhere client authentication comes first and waits for this; here no client authenticates.
         self.revocations.confirm_fresh().await?;
-        let mut opening = Opening::lent();
-        let claims = self.open_access_into(token, now, &mut opening).ok_or_else(invalid)?;
+        let mut buffer = TokenBuffer::take();
+        let claims = self.open_access_into(token, now, &mut buffer).ok_or_else(invalid)?;
         userinfo::permitted(claims, &self.policy.issuer)?;
-        if !self.client_stands(claims).await?
+        if !self.client_is_valid(claims).await?
             || self.revocations.is_revoked(&revocable(claims), false).await?
         {
             return Err(invalid().into());

@@ -53,7 +53,7 @@ fn reply(request: BrowserRequest<'_>, step: LogoutStep) -> HttpResponse {
         LogoutStep::Ask(form) => ask(&request, form),
         LogoutStep::Ended(Some(after)) => request.signed_out().see_other(&after.uri),
         LogoutStep::Ended(None) => done(&request.signed_out(), true, None),
-        LogoutStep::Nobody(after) => done(&request, true, after),
+        LogoutStep::NotSignedIn(after) => done(&request, true, after),
         LogoutStep::Stayed(after) => done(&request, false, after),
     }
 }

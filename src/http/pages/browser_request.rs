@@ -134,7 +134,7 @@ impl<'a> BrowserRequest<'a> {
                 }
             }
         }
-        let (status, error) = error.told();
+        let (status, error) = error.answer();
         self.error_page(status, error.code.as_str(), &error.safe_description())
     }
 

@@ -52,7 +52,7 @@ impl Grant for AuthorizationCode {
             )
             .into();
         }
-        let Some((family, user)) = facts.living_authorization() else {
+        let Some((family, user)) = facts.valid_authorization() else {
             return OauthError::invalid_grant("The authorization this code stands for has been revoked.")
                 .into();
         };
@@ -81,7 +81,7 @@ fn bound_code<'f>(form: &Params, facts: &'f Facts) -> Result<&'f Code, Decision>
         return Err(OauthError::invalid_grant("The code is unknown.").into());
     };
     if code.client != facts.client.key {
-        // The same words as for an unknown code: whose it is, is nobody's business.
+        // The same words as for an unknown code: its owner is not disclosed.
         let error = OauthError::invalid_grant("The code is unknown.");
         return Err(Decision::refuse_with(error, SecurityEvent::ForeignToken));
     }

@@ -56,7 +56,7 @@ pub enum Need<'a> {
 /// The outcome of a load.
 #[derive(Clone, Debug, Default)]
 pub enum Loaded<T> {
-    /// Nobody asked.
+    /// It was not asked for.
     #[default]
     NotAsked,
     /// There is none.
@@ -146,17 +146,17 @@ impl Facts<'_> {
         refresh_token::request_digest(self.scope.as_ref(), &self.resources)
     }
 
-    /// The loaded family and user, if the authorization stands: not revoked, not expired, under the
+    /// The loaded family and user, if the authorization is valid: not revoked, not expired, under the
     /// present epochs, the user enabled (R27).
-    pub fn living_authorization(&self) -> Option<(&Arc<Family>, &Arc<User>)> {
+    pub fn valid_authorization(&self) -> Option<(&Arc<Family>, &Arc<User>)> {
         let (family, user) = (self.family.found()?, self.user.found()?);
-        let stands = family.client == self.client.key
+        let valid = family.client == self.client.key
             && family.revoked_at.is_none()
             && self.now < family.expires_at
             && family.client_epoch == self.client.epoch
             && family.user_epoch == user.epoch
             && user.enabled;
-        stands.then_some((family, user))
+        valid.then_some((family, user))
     }
 }
 
@@ -165,7 +165,7 @@ impl Facts<'_> {
 pub enum Decision {
     /// Issue tokens.
     Issue(Box<Issue>),
-    /// Give the byte-identical answer of the first time (DESIGN §5, refresh retry window).
+    /// Give the byte-identical answer of the first time, inside the refresh retry window.
     Repeat {
         /// The answer, sealed under a key derived from the presented token.
         sealed: Vec<u8>,

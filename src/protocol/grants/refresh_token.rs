@@ -45,7 +45,7 @@ impl Grant for RefreshTokenGrant {
             let error = OauthError::invalid_grant("The refresh token is unknown.");
             return Decision::refuse_with(error, SecurityEvent::ForeignToken);
         }
-        let Some((family, user)) = facts.living_authorization() else {
+        let Some((family, user)) = facts.valid_authorization() else {
             return OauthError::invalid_grant("The authorization of this refresh token has ended.").into();
         };
         if token.spent_by.is_some() {
@@ -88,7 +88,7 @@ fn narrowed(asked: Option<&Scopes>, granted: &Scopes) -> Result<Scopes, Decision
     }
 }
 
-/// A rotated token was presented: a lost answer, or a stolen token (R24, DESIGN §5).
+/// A rotated token was presented: a lost answer, or a stolen token (R24).
 fn presented_again(token: &RefreshToken, facts: &Facts) -> Decision {
     let window = facts.client.retry_window.unwrap_or(facts.policy.retry_window);
     let inside = token.spent_at.is_some_and(|spent_at| facts.now.since(spent_at) < window);

@@ -37,7 +37,7 @@ impl Provider {
         Ok((client, secret))
     }
 
-    /// Registers a client whose secret everybody knows: for demonstrations.
+    /// Registers a client with a given, public secret: for demonstrations.
     pub async fn create_client_with_secret(
         &self,
         client: Client,

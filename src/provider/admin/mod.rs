@@ -1,5 +1,5 @@
 //! What operators do: registering and changing clients, resources and users. The command line and
-//! the demo stand on it.
+//! the demo use it.
 //!
 //! Whatever must end tokens raises an epoch in the same commit as the change itself, so that no
 //! moment exists in which the change is done and its consequence is not.

@@ -40,7 +40,7 @@ impl Provider {
         }
     }
 
-    /// Deletes a resource. Tokens for it stay what they are; nobody gets new ones.
+    /// Deletes a resource. Tokens for it stay valid; no new ones are issued.
     pub async fn delete_resource(&self, uri: &str) -> Result<(), AdminError> {
         self.change_resource(uri, vec![Effect::DeleteResource(uri.to_owned())]).await
     }

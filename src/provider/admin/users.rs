@@ -106,7 +106,7 @@ impl Provider {
         self.change_user(name, effects).await
     }
 
-    /// Sets a password, and ends every session and token: whoever knew the old one is out.
+    /// Sets a password, and ends every session and token, also those of a thief of the old one.
     pub async fn set_user_password(&self, name: &str, password: &Secret<String>) -> Result<(), AdminError> {
         let user = self.find_user(name).await?;
         let checked = self.checked_password(password, &user.username).map_err(AdminError::refused)?;

@@ -1,4 +1,4 @@
-//! Opening what is presented as an access token: sealed or JWT.
+//! RFC 9068 — opening an access token that is presented, sealed or JWT.
 
 use std::cell::Cell;
 
@@ -16,45 +16,45 @@ use crate::{
 /// The longest token that is looked at, and that is issued, in bytes.
 pub(super) const MAX_TOKEN: usize = 4096;
 
-/// The memory that opening a token takes.
+/// The memory that opening a token takes: its bytes and its claims.
 #[derive(Default)]
-pub(super) struct Opening {
+pub(super) struct TokenBuffer {
     bytes: Zeroizing<Vec<u8>>,
     claims: AccessClaims,
 }
 
 thread_local! {
-    /// What the last one who opened a token on this thread left for the next one.
-    static SPARE: Cell<Option<Box<Opening>>> = const { Cell::new(None) };
+    /// The buffer of the token that was opened before on this thread.
+    static SPARE: Cell<Option<Box<TokenBuffer>>> = const { Cell::new(None) };
 }
 
-impl Opening {
-    /// Memory that was used before, if there is any. It is given back when it is dropped.
-    pub(super) fn lent() -> Lent {
-        Lent(Some(SPARE.take().unwrap_or_default()))
+impl TokenBuffer {
+    /// This thread's buffer, or a new one while it is in use. Dropping it returns it to the thread.
+    pub(super) fn take() -> BorrowedBuffer {
+        BorrowedBuffer(Some(SPARE.take().unwrap_or_default()))
     }
 }
 
-/// Memory that the thread gets back.
-pub(super) struct Lent(Option<Box<Opening>>);
+/// A buffer that returns to its thread when it is dropped.
+pub(super) struct BorrowedBuffer(Option<Box<TokenBuffer>>);
 
-impl Drop for Lent {
+impl Drop for BorrowedBuffer {
     fn drop(&mut self) {
         // A thread that ends has no use for it.
         let _ = SPARE.try_with(|spare| spare.set(self.0.take()));
     }
 }
 
-impl std::ops::Deref for Lent {
-    type Target = Opening;
+impl std::ops::Deref for BorrowedBuffer {
+    type Target = TokenBuffer;
 
-    fn deref(&self) -> &Opening {
+    fn deref(&self) -> &TokenBuffer {
         self.0.as_deref().expect("it is there until it is dropped")
     }
 }
 
-impl std::ops::DerefMut for Lent {
-    fn deref_mut(&mut self) -> &mut Opening {
+impl std::ops::DerefMut for BorrowedBuffer {
+    fn deref_mut(&mut self) -> &mut TokenBuffer {
         self.0.as_deref_mut().expect("it is there until it is dropped")
     }
 }
@@ -63,19 +63,19 @@ impl Provider {
     /// The claims of a genuine access token inside its times; `None` for everything else. Whether
     /// it was revoked is not asked here.
     pub(crate) fn open_access(&self, token: &str, now: UnixTime) -> Option<AccessClaims> {
-        let mut opening = Opening::default();
-        self.open_access_into(token, now, &mut opening)?;
-        Some(opening.claims)
+        let mut buffer = TokenBuffer::default();
+        self.open_access_into(token, now, &mut buffer)?;
+        Some(buffer.claims)
     }
 
-    /// The same in memory that is there already.
+    /// The same, into a buffer that is used again.
     pub(super) fn open_access_into<'o>(
         &self,
         token: &str,
         now: UnixTime,
-        opening: &'o mut Opening,
+        buffer: &'o mut TokenBuffer,
     ) -> Option<&'o AccessClaims> {
-        let Opening { bytes, claims } = opening;
+        let TokenBuffer { bytes, claims } = buffer;
         if token.len() > MAX_TOKEN {
             return None;
         }
@@ -104,16 +104,16 @@ impl Provider {
 }
 
 impl Provider {
-    /// Whether the store knows the client that a token was issued to. After a restored backup it may
-    /// not, and then nothing else says that the token is dead (I1).
-    pub(crate) async fn client_stands(&self, claims: &AccessClaims) -> Result<bool, ProviderError> {
+    /// Whether the client that a token was issued to exists and is under the token's epoch. After a
+    /// restored backup it may not, and then nothing else says that the token is invalid (I1).
+    pub(crate) async fn client_is_valid(&self, claims: &AccessClaims) -> Result<bool, ProviderError> {
         let client = self.store.client_by_key(claims.client).await?;
-        Ok(stands(claims, client.map(|client| client.epoch)))
+        Ok(is_valid_under(claims, client.map(|client| client.epoch)))
     }
 }
 
-/// The same, of a client that was looked up: `None` if there is none.
-pub(super) fn stands(claims: &AccessClaims, epoch: Option<u32>) -> bool {
+/// The same for a client that was looked up: its epoch, or `None` if there is no such client.
+pub(super) fn is_valid_under(claims: &AccessClaims, epoch: Option<u32>) -> bool {
     epoch.is_some_and(|epoch| epoch <= claims.client_epoch)
 }
 
