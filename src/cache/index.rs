@@ -142,7 +142,7 @@ impl Index {
 impl IndexContents {
     fn verdict(&self, what: &Revocable) -> Verdict {
         let below = |raised: &papaya::HashMap<Id, Raised>, id: &Id, issued: u32| {
-            raised.pin().get(id).is_some_and(|raised| issued < raised.epoch)
+            raised.pin().get(id).is_some_and(|raised| !is_current_epoch(issued, raised.epoch))
         };
         let (client, client_epoch) = what.client;
         let revoked = what.token.is_some_and(|token| self.tokens.pin().contains_key(&token.0))

@@ -1,6 +1,7 @@
 //! Plain records and newtypes: no I/O, no clock, no randomness.
 
 mod client;
+mod epoch;
 mod event;
 mod grant;
 mod id;
@@ -11,6 +12,7 @@ mod time;
 mod user;
 
 pub use client::*;
+pub use epoch::*;
 pub use event::*;
 pub use grant::*;
 pub use id::*;

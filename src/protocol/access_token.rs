@@ -7,9 +7,6 @@ use crate::model::*;
 /// The `typ` of JWT access tokens (RFC 9068 §2.1).
 pub const JWT_TYPES: &[&str] = &["at+jwt", "application/at+jwt"];
 
-/// Clock skew accepted for `nbf` and `iat`, in seconds (R47).
-pub const SKEW: u64 = 10;
-
 /// The claims of an access token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessClaims {
@@ -40,11 +37,6 @@ pub struct AccessClaims {
 }
 
 impl AccessClaims {
-    /// Whether the token is inside its times.
-    pub fn is_current(&self, now: UnixTime) -> bool {
-        self.issued_at <= now.plus(SKEW) && now < self.expires_at
-    }
-
     /// `sub`: the person, else the client (RFC 9068 §2.2).
     pub fn subject(&self) -> Subject<'_> {
         self.user.map_or(Subject::Client(&self.client_id), |(user, _)| Subject::User(user))
@@ -146,7 +138,7 @@ impl AccessClaims {
     }
 
     /// Reads the claims of a JWT whose signature and `typ` were verified; `None` if it is not an
-    /// access token of this issuer (RFC 9068 §4). Times are for [`Self::is_current`].
+    /// access token of this issuer (RFC 9068 §4). Times are for [`super::standing`].
     pub fn from_jwt(payload: &[u8], issuer: &str) -> Option<Self> {
         let claims: ReadClaims = serde_json::from_slice(payload).ok()?;
         if claims.iss != issuer {
@@ -372,13 +364,6 @@ pub(crate) mod tests {
             assert_eq!(AccessClaims::decode(&bytes[..end]), None);
         }
         assert_eq!(AccessClaims::decode(&[bytes, vec![0]].concat()), None);
-    }
-
-    /// R47
-    #[test]
-    fn a_token_is_current_from_its_issue_to_its_expiry() {
-        let at = |now| claims().is_current(UnixTime(now));
-        assert_eq!([at(989), at(990), at(1_899), at(1_900)], [false, true, true, false]);
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64_simd::STANDARD;
 
-use super::{OauthError, Params, params};
+use super::{OauthError, Params, params, standing};
 use crate::{
     crypto::digest::{equal, sha256},
     model::{AuthMethod, Client, Digest, UnixTime},
@@ -91,9 +91,8 @@ pub fn verify(presented: &Presented, client: Option<&Client>, now: UnixTime) -> 
         // R31: a client uses its registered method and no other.
         client.enabled && client.auth_method == presented.method && {
             // Compares with every secret, so that the time does not tell which one matched.
-            let live = |until: Option<UnixTime>| until.is_none_or(|until| now < until);
             let matches = |found, secret: &crate::model::ClientSecret| {
-                found | (equal(&secret.digest.0, &digest.0) & live(secret.expires_at))
+                found | (equal(&secret.digest.0, &digest.0) & standing::secret_is_valid(secret, now))
             };
             client.is_public() || client.secrets.iter().fold(false, matches)
         }

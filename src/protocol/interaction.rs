@@ -1,6 +1,6 @@
 //! OpenID Connect Core §3.1.2.3, §3.1.2.4, §11 — what comes next: sign-in, consent, or the answer.
 
-use super::{ErrorCode, OauthError, Policy, authorize::AuthorizeRequest};
+use super::{ErrorCode, OauthError, authorize::AuthorizeRequest};
 use crate::model::*;
 
 /// A sign-in with its person.
@@ -10,20 +10,6 @@ pub struct SignedIn<'a> {
     pub session: &'a Session,
     /// The session's person.
     pub user: &'a User,
-}
-
-impl SignedIn<'_> {
-    /// Whether the session is valid: the person may sign in, nothing raised the epoch, and
-    /// neither the idle nor the absolute limit has passed (R60).
-    pub fn is_valid(&self, policy: &Policy, now: UnixTime) -> bool {
-        let Self { session, user } = self;
-        user.enabled
-            && session.user == user.id
-            && session.user_epoch >= user.epoch
-            && now < session.expires_at
-            && now.since(session.seen_at) < policy.session_idle_lifetime
-            && now.since(session.auth_time) < policy.session_lifetime
-    }
 }
 
 /// Everything the decision depends on.
@@ -368,23 +354,5 @@ mod tests {
         assert!(is_refreshable(&offline.without("offline_access"), &always));
         assert!(is_refreshable(&offline, &example::client()));
         assert!(!is_refreshable(&offline.without("offline_access"), &example::client()));
-    }
-
-    /// R60, R61
-    #[test]
-    fn a_session_ends_by_idleness_age_epoch_and_disabling() {
-        let policy = Policy::example();
-        let valid = |session: &Session, user: &User, now| SignedIn { session, user }.is_valid(&policy, now);
-        let (long, alice) = (Session { expires_at: UnixTime(u64::MAX), ..session() }, user());
-        assert!(valid(&long, &alice, NOW));
-        assert!(!valid(&long, &alice, long.seen_at.plus(policy.session_idle_lifetime)));
-        let used = |now: UnixTime| Session { seen_at: now, ..long.clone() };
-        let end = long.auth_time.plus(policy.session_lifetime);
-        assert!(valid(&used(end.minus(1)), &alice, end.minus(1)));
-        assert!(!valid(&used(end), &alice, end));
-        assert!(!valid(&Session { expires_at: NOW, ..session() }, &alice, NOW));
-        assert!(!valid(&long, &User { epoch: 4, ..user() }, NOW));
-        assert!(!valid(&long, &User { enabled: false, ..user() }, NOW));
-        assert!(!valid(&long, &User { id: UserId(Id([1; 16])), ..user() }, NOW));
     }
 }

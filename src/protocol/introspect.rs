@@ -3,6 +3,7 @@
 use super::{
     access_token::{AccessClaims, Audience, Subject},
     json::{Object, name},
+    standing,
 };
 use crate::model::*;
 
@@ -43,11 +44,7 @@ pub fn refresh_facts(
     let valid = token.client == caller.key
         && token.spent_by.is_none()
         && now < token.expires_at
-        && now < family.expires_at
-        && family.revoked_at.is_none()
-        && family.client_epoch == caller.epoch
-        && family.user_epoch == user.epoch
-        && user.enabled;
+        && standing::authorization_is_valid(family, caller, user, now);
     valid.then(|| RefreshFacts {
         client_id: caller.client_id.clone(),
         user: user.id,

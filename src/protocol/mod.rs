@@ -28,6 +28,7 @@ pub mod registration;
 pub mod resource;
 pub mod revoke;
 pub mod standard_claims;
+pub mod standing;
 pub mod token;
 pub mod userinfo;
 pub mod username;

@@ -9,7 +9,10 @@ use crate::{
     crypto::sign::{self, JwsError},
     model::{SecurityEvent, UnixTime},
     observe::{JwtFailure, JwtUse},
-    protocol::access_token::{AccessClaims, JWT_TYPES},
+    protocol::{
+        access_token::{AccessClaims, JWT_TYPES},
+        standing,
+    },
     store::Revocable,
 };
 
@@ -86,7 +89,7 @@ impl Provider {
         } else {
             return None;
         }
-        claims.is_current(now).then_some(claims)
+        standing::token_is_in_its_times(claims, now).then_some(claims)
     }
 
     fn open_jwt(&self, token: &str) -> Option<AccessClaims> {
@@ -104,17 +107,12 @@ impl Provider {
 }
 
 impl Provider {
-    /// Whether the client that a token was issued to exists and is under the token's epoch. After a
-    /// restored backup it may not, and then nothing else says that the token is invalid (I1).
+    /// Whether the client that a token was issued to is valid for it. After a restored backup it may not
+    /// exist, and then nothing else says that the token is invalid (I1).
     pub(crate) async fn client_is_valid(&self, claims: &AccessClaims) -> Result<bool, ProviderError> {
         let client = self.store.client_by_key(claims.client).await?;
-        Ok(is_valid_under(claims, client.map(|client| client.epoch)))
+        Ok(client.is_some_and(|client| standing::client_is_valid(&client, claims.client_epoch)))
     }
-}
-
-/// The same for a client that was looked up: its epoch, or `None` if there is no such client.
-pub(super) fn is_valid_under(claims: &AccessClaims, epoch: Option<u32>) -> bool {
-    epoch.is_some_and(|epoch| epoch <= claims.client_epoch)
 }
 
 /// How a rejected JWT is counted, and whether it looks like an attack.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     model::*,
     observe::{Logout as Ended, RevocationCause, Revoked},
-    protocol::{OauthError, Params, interaction::SignedIn},
+    protocol::{OauthError, Params, standing},
     store::Effect,
 };
 
@@ -58,7 +58,7 @@ impl Provider {
         let Some(person) = self.person(browser, now).await? else { return Ok(None) };
         let Person { session: current, user } = person;
         let mut sessions = self.store.sessions(user.id).await?;
-        sessions.retain(|session| SignedIn { session, user: &user }.is_valid(&self.policy, now));
+        sessions.retain(|session| standing::session_is_valid(session, &user, &self.policy, now));
         // Stable: the others stay newest first.
         sessions.sort_by_key(|session| session.id != current.id);
         let mut consents = Vec::new();

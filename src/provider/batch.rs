@@ -1,9 +1,15 @@
 //! RFC 7662 — many tokens at once: their answers are written one after another as they are found, and the
 //! answers about tokens that turn out to be revoked are replaced at the end.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
-use crate::{model::ClientKey, protocol::introspect::INACTIVE, store::Revocable};
+use crate::{
+    model::{Client, ClientKey},
+    protocol::introspect::INACTIVE,
+    store::Revocable,
+};
 
 /// Bytes reserved for an answer; hardly any is longer.
 pub(super) const ANSWER: usize = 384;
@@ -82,19 +88,19 @@ impl Batch {
 /// What was looked up for the tokens of a batch. They are of few clients and for few resources.
 #[derive(Default)]
 pub(super) struct Seen {
-    clients: SmallVec<[(ClientKey, Option<u32>); 2]>,
+    clients: SmallVec<[(ClientKey, Option<Arc<Client>>); 2]>,
     owners: SmallVec<[(String, Option<ClientKey>); 1]>,
 }
 
 impl Seen {
-    /// The epoch of a client, if it was looked up; the inner `None` says that there is no such client.
-    pub(super) fn client(&self, key: ClientKey) -> Option<Option<u32>> {
-        self.clients.iter().find(|(seen, _)| *seen == key).map(|(_, epoch)| *epoch)
+    /// A client, if it was looked up; the inner `None` says that there is no such client.
+    pub(super) fn client(&self, key: ClientKey) -> Option<Option<&Client>> {
+        self.clients.iter().find(|(seen, _)| *seen == key).map(|(_, client)| client.as_deref())
     }
 
-    pub(super) fn add_client(&mut self, key: ClientKey, epoch: Option<u32>) -> Option<u32> {
-        self.clients.push((key, epoch));
-        epoch
+    pub(super) fn add_client(&mut self, key: ClientKey, client: Option<Arc<Client>>) -> Option<&Client> {
+        self.clients.push((key, client));
+        self.clients.last().and_then(|(_, client)| client.as_deref())
     }
 
     /// The owner of a resource, if that was looked up.

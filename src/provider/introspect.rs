@@ -2,7 +2,7 @@
 
 use super::{
     Provider, ProviderError,
-    access_token::{TokenBuffer, is_valid_under, revocable},
+    access_token::{TokenBuffer, revocable},
     batch::{ANSWER, Batch, Seen},
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         OauthError, Params,
         access_token::AccessClaims,
         introspect::{INACTIVE, RefreshFacts, refresh_facts, visible},
+        standing,
     },
     store::Revocable,
 };
@@ -101,14 +102,11 @@ impl Provider {
         if claims.client == caller.key {
             return Ok(true);
         }
-        let epoch = match seen.client(claims.client) {
-            Some(epoch) => epoch,
-            None => {
-                let client = self.store.client_by_key(claims.client).await?;
-                seen.add_client(claims.client, client.map(|client| client.epoch))
-            }
+        let client = match seen.client(claims.client) {
+            Some(client) => client,
+            None => seen.add_client(claims.client, self.store.client_by_key(claims.client).await?),
         };
-        if !is_valid_under(claims, epoch) {
+        if !client.is_some_and(|client| standing::client_is_valid(client, claims.client_epoch)) {
             return Ok(false);
         }
         if visible(claims, caller, &[]) {

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use super::{Provider, ProviderError, browser::Browser};
-use crate::{crypto::opaque::Opaque, model::*, protocol::interaction::SignedIn, store::Effect};
+use crate::{
+    crypto::opaque::Opaque,
+    model::*,
+    protocol::{interaction::SignedIn, standing},
+    store::Effect,
+};
 
 /// `seen_at` moves at most once in so many seconds.
 const TOUCH_EVERY: u64 = 60;
@@ -34,7 +39,7 @@ impl Provider {
         let Some(session) = self.store.session(digest).await? else { return Ok(None) };
         let Some(user) = self.store.user(session.user).await? else { return Ok(None) };
         let person = Person { session, user };
-        if !person.signed_in().is_valid(&self.policy, now) {
+        if !standing::session_is_valid(&person.session, &person.user, &self.policy, now) {
             return Ok(None);
         }
         if now.since(person.session.seen_at) >= TOUCH_EVERY {

@@ -4,7 +4,7 @@ use super::{
     Provider, ProviderError,
     access_token::{TokenBuffer, revocable},
 };
-use crate::protocol::{ErrorCode, OauthError, userinfo};
+use crate::protocol::{ErrorCode, OauthError, standing, userinfo};
 
 impl Provider {
     /// The claims that an access token opens, as JSON.
@@ -23,7 +23,7 @@ impl Provider {
             return Err(invalid().into());
         }
         let (id, epoch) = claims.user.ok_or_else(invalid)?;
-        let user = self.store.user(id).await?.filter(|user| user.enabled && user.epoch == epoch);
+        let user = self.store.user(id).await?.filter(|user| standing::user_is_valid(user, epoch));
         let user = user.ok_or_else(invalid)?;
         let family = match claims.family {
             Some(family) if claims.family_claims => self.store.family(family).await?,

@@ -193,7 +193,7 @@ mod tests {
         let dead = [
             Known { family: Some(Family { revoked_at: Some(UnixTime(1)), ..family() }), ..known() },
             Known { family: Some(Family { user_epoch: 2, ..family() }), ..known() },
-            Known { family: Some(Family { client_epoch: 9, ..family() }), ..known() },
+            Known { family: Some(Family { client: ClientKey::default(), ..family() }), ..known() },
             Known { family: None, ..known() },
             Known { user: Some(User { enabled: false, ..user() }), ..known() },
             Known { user: None, ..known() },

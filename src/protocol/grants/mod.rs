@@ -10,7 +10,7 @@ mod refresh_token;
 
 use std::sync::Arc;
 
-use super::{OauthError, Params, Policy};
+use super::{OauthError, Params, Policy, standing};
 use crate::model::*;
 
 /// Every grant type there is. A new one is its file, its `mod` line and its entry here.
@@ -146,16 +146,10 @@ impl Facts<'_> {
         refresh_token::request_digest(self.scope.as_ref(), &self.resources)
     }
 
-    /// The loaded family and user, if the authorization is valid: not revoked, not expired, under the
-    /// present epochs, the user enabled (R27).
+    /// The loaded family and user, if the authorization is valid (R27).
     pub fn valid_authorization(&self) -> Option<(&Arc<Family>, &Arc<User>)> {
         let (family, user) = (self.family.found()?, self.user.found()?);
-        let valid = family.client == self.client.key
-            && family.revoked_at.is_none()
-            && self.now < family.expires_at
-            && family.client_epoch == self.client.epoch
-            && family.user_epoch == user.epoch
-            && user.enabled;
+        let valid = standing::authorization_is_valid(family, &self.client, user, self.now);
         valid.then_some((family, user))
     }
 }

@@ -6,7 +6,7 @@ use super::{AdminError, PAGE};
 use crate::{
     crypto::{digest::sha256, opaque::Opaque},
     model::*,
-    protocol::{grants::GRANTS, registration},
+    protocol::{grants::GRANTS, registration, standing},
     provider::Provider,
     store::Effect,
 };
@@ -154,7 +154,7 @@ impl Provider {
 /// The secrets that stay when a new one is made: none, or the valid ones, each with an end.
 fn kept(secrets: &[ClientSecret], now: UnixTime, keep_old: u64) -> Vec<ClientSecret> {
     let end = now.plus(keep_old);
-    let valid = |secret: &&ClientSecret| keep_old > 0 && secret.expires_at.is_none_or(|at| now < at);
+    let valid = |secret: &&ClientSecret| keep_old > 0 && standing::secret_is_valid(secret, now);
     let ending = |secret: &ClientSecret| ClientSecret {
         // A secret that ends sooner still ends sooner.
         expires_at: Some(secret.expires_at.map_or(end, |at| at.min(end))),
