@@ -13,7 +13,7 @@ use chancery::{
     config::Config,
     crypto::{opaque::Opaque, random::Random},
     model::*,
-    protocol::Params,
+    protocol::{ClientRequest, Params},
     provider::Provider,
     resilience::Clock,
     store::{Commit, Effect},
@@ -156,19 +156,22 @@ impl Site {
     pub async fn batch(&self, tokens: usize) -> Vec<u8> {
         let provider = self.provider();
         let tokens: Vec<&str> = self.batch[..tokens].iter().map(String::as_str).collect();
-        let answer = provider.introspect_batch(Some(&self.basic[0]), &Params::default(), &tokens).await;
+        let answer = provider.introspect_batch(&self.request(0, ""), Ok(&tokens)).await;
         answer.expect("answers")
     }
 
     async fn introspected(&self, form: &str) -> Vec<u8> {
-        let provider = self.provider();
-        let form = Params::parse(form.as_bytes()).expect("a form");
-        provider.introspect(Some(&self.basic[0]), &form).await.expect("an answer")
+        self.provider().introspect(&self.request(0, form)).await.expect("an answer")
     }
 
     async fn token(&self, client: usize) -> Vec<u8> {
-        let form = Params::parse(b"grant_type=client_credentials&scope=read").expect("a form");
-        self.provider().token(Some(&self.basic[client]), &form).await.expect("a token").body
+        let request = self.request(client, "grant_type=client_credentials&scope=read");
+        self.provider().token(&request).await.expect("a token").body
+    }
+
+    fn request<'r>(&'r self, client: usize, form: &'r str) -> ClientRequest<'r> {
+        let form = Params::parse(form.as_bytes()).expect("a form");
+        ClientRequest { authorization: Some(&self.basic[client]), form }
     }
 
     /// Commits something, as a use case does.
@@ -231,8 +234,7 @@ impl Site {
         ])
         .await;
         let form = format!("grant_type=refresh_token&refresh_token={}", text.expose());
-        let form = Params::parse(form.as_bytes()).expect("a form");
-        access_token(&provider.token(Some(&self.basic[0]), &form).await.expect("tokens").body)
+        access_token(&provider.token(&self.request(0, &form)).await.expect("tokens").body)
     }
 }
 

@@ -8,7 +8,7 @@ use chancery::{
     crypto::random::Random,
     model::*,
     protocol::{
-        Params, authorize, bearer, client_auth, discovery,
+        ClientRequest, Params, authorize, bearer, client_auth, discovery,
         grants::{self, Decision, Facts},
         interaction, introspect, logout, pkce, redirect_uri, resource, revoke, token, userinfo,
     },
@@ -40,8 +40,8 @@ fn client_authentication(client: &Arc<Client>) -> Way<'static> {
     let client = Arc::clone(client);
     let header = format!("Basic {}", STANDARD.encode("example:a secret that only benchmarks know"));
     Way::new("client authentication", move || {
-        let none = Params::default();
-        let presented = client_auth::presented(Some(black_box(&header)), &none).expect("credentials");
+        let request = ClientRequest { authorization: Some(black_box(&header)), ..ClientRequest::default() };
+        let presented = client_auth::presented(&request).expect("credentials");
         client_auth::verify(&presented, Some(&client), START).expect("the right secret");
     })
 }

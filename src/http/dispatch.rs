@@ -20,7 +20,7 @@ use super::{
     route_table::{self, Listener},
     well_known::Metadata,
 };
-use crate::observe::Route;
+use crate::{observe::Route, protocol::ClientRequest};
 
 /// The response of a handler, not yet finished.
 pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Response<BoxBody>>>>;
@@ -83,6 +83,11 @@ impl RequestContext {
     pub(super) async fn form(&mut self) -> Result<FormBody, ErrorReply> {
         let payload = self.request.take_payload();
         FormBody::read(self.request.head(), payload, (&self.worker, self.handle)).await
+    }
+
+    /// What the form and the headers say, read once.
+    pub(super) fn client_request<'r>(&'r self, form: &'r FormBody) -> Result<ClientRequest<'r>, ErrorReply> {
+        Ok(ClientRequest { authorization: self.authorization()?, form: form.params()? })
     }
 
     /// The body as JSON.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64_simd::STANDARD;
 
-use super::{OauthError, Params, params, standing};
+use super::{ClientRequest, OauthError, params, standing};
 use crate::{
     crypto::digest::{equal, sha256},
     model::{AuthMethod, Client, Digest, UnixTime},
@@ -22,7 +22,20 @@ pub struct Presented<'a> {
 }
 
 /// Reads the credentials of a request; more than one method is refused (R33, RFC 6749 §2.3).
-pub fn presented<'f>(authorization: Option<&str>, form: &'f Params<'_>) -> Result<Presented<'f>, OauthError> {
+pub fn presented<'r>(request: &'r ClientRequest<'_>) -> Result<Presented<'r>, OauthError> {
+    read(request, |secret| Some(sha256(secret)))
+}
+
+/// The `client_id` that a request presents, by the same rules. Its secret is not looked at.
+pub fn named<'r>(request: &'r ClientRequest<'_>) -> Result<Cow<'r, str>, OauthError> {
+    read(request, |_| None).map(|presented| presented.client_id)
+}
+
+fn read<'r>(
+    request: &'r ClientRequest<'_>,
+    digest: fn(&[u8]) -> Option<Digest>,
+) -> Result<Presented<'r>, OauthError> {
+    let (authorization, form) = (request.authorization, &request.form);
     let (id, secret) = (form.get("client_id"), form.get("client_secret"));
     if form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some() {
         return Err(OauthError::new(
@@ -35,7 +48,7 @@ pub fn presented<'f>(authorization: Option<&str>, form: &'f Params<'_>) -> Resul
             Err(OauthError::invalid_request("The request authenticates the client in more than one way."))
         }
         (Some(header), id, None) => {
-            let presented = basic(header)?;
+            let presented = basic(header, digest)?;
             if id.is_some_and(|id| id != presented.client_id) {
                 return Err(OauthError::invalid_request(
                     "The client_id of the body differs from the one in the Authorization header.",
@@ -46,7 +59,7 @@ pub fn presented<'f>(authorization: Option<&str>, form: &'f Params<'_>) -> Resul
         (None, Some(id), Some(secret)) => Ok(Presented {
             client_id: Cow::Borrowed(id),
             method: AuthMethod::ClientSecretPost,
-            secret: Some(sha256(secret.as_bytes())),
+            secret: digest(secret.as_bytes()),
         }),
         (None, Some(id), None) => {
             Ok(Presented { client_id: Cow::Borrowed(id), method: AuthMethod::None, secret: None })
@@ -56,7 +69,7 @@ pub fn presented<'f>(authorization: Option<&str>, form: &'f Params<'_>) -> Resul
 }
 
 /// RFC 6749 §2.3.1: `Basic base64(urlencode(id):urlencode(secret))`.
-fn basic(header: &str) -> Result<Presented<'static>, OauthError> {
+fn basic(header: &str, digest: fn(&[u8]) -> Option<Digest>) -> Result<Presented<'static>, OauthError> {
     let malformed = || {
         OauthError::new(
             super::ErrorCode::InvalidClient,
@@ -72,14 +85,14 @@ fn basic(header: &str) -> Result<Presented<'static>, OauthError> {
     let at = memchr::memchr(b':', &bytes).ok_or_else(malformed)?;
     let decoded = |bytes| params::decode(bytes).map_err(|_| malformed());
     let secret = decoded(&bytes[at + 1..])?;
-    let digest = sha256(secret.as_bytes());
+    let digest = digest(secret.as_bytes());
     if let Cow::Owned(secret) = secret {
         drop(zeroize::Zeroizing::new(secret));
     }
     Ok(Presented {
         client_id: Cow::Owned(decoded(&bytes[..at])?.into_owned()),
         method: AuthMethod::ClientSecretBasic,
-        secret: Some(digest),
+        secret: digest,
     })
 }
 
@@ -103,11 +116,14 @@ pub fn verify(presented: &Presented, client: Option<&Client>, now: UnixTime) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::ErrorCode;
+    use crate::protocol::{ErrorCode, Params};
+
+    fn request<'r>(authorization: Option<&'r str>, body: &'r str) -> ClientRequest<'r> {
+        ClientRequest { authorization, form: Params::parse(body.as_bytes()).unwrap() }
+    }
 
     fn read(header: Option<&str>, body: &str) -> Result<(String, AuthMethod, Option<Digest>), ErrorCode> {
-        let form = Params::parse(body.as_bytes()).unwrap();
-        presented(header, &form)
+        presented(&request(header, body))
             .map(|p| (p.client_id.to_string(), p.method, p.secret))
             .map_err(|error| error.code)
     }
@@ -136,6 +152,24 @@ mod tests {
         assert_eq!(got, Err(ErrorCode::InvalidRequest));
         assert_eq!(read(Some(&header("a", "b")), "client_id=c"), Err(ErrorCode::InvalidRequest));
         assert!(read(Some(&header("a", "b")), "client_id=a").is_ok());
+    }
+
+    #[test]
+    fn a_client_is_named_by_the_rules_that_authenticate_it() {
+        let basic = header("a", "b");
+        for (header, body) in [
+            (Some(basic.as_str()), ""),
+            (Some(basic.as_str()), "client_id=c"),
+            (Some(basic.as_str()), "client_secret=b"),
+            (Some("Bearer a"), ""),
+            (None, "client_id=a&client_secret=b"),
+            (None, "client_id=a"),
+            (None, ""),
+        ] {
+            let request = request(header, body);
+            let expected = presented(&request).map(|presented| presented.client_id);
+            assert_eq!(named(&request), expected, "{header:?} {body}");
+        }
     }
 
     #[test]
@@ -178,8 +212,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn arbitrary_headers_never_panic(text in "\\PC{0,80}") {
-            let _ = basic(&text);
-            let _ = basic(&format!("Basic {}", STANDARD.encode_to_string(&text)));
+            let digest = |secret: &[u8]| Some(sha256(secret));
+            let _ = basic(&text, digest);
+            let _ = basic(&format!("Basic {}", STANDARD.encode_to_string(&text)), digest);
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod authorize_response;
 pub mod bearer;
 pub mod claims;
 pub mod client_auth;
+mod client_request;
 pub mod discovery;
 pub mod error;
 pub mod grants;
@@ -33,6 +34,7 @@ pub mod token;
 pub mod userinfo;
 pub mod username;
 
+pub use client_request::ClientRequest;
 pub use error::{ErrorCode, OauthError};
 pub use params::Params;
 pub use policy::Policy;

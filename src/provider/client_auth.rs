@@ -9,32 +9,29 @@ use crate::{
         Asked,
         trace::{self, Fact, Work},
     },
-    protocol::{OauthError, Params, client_auth},
+    protocol::{ClientRequest, OauthError, client_auth},
 };
 
 impl Provider {
     /// The authenticated client of a request. Says nothing else before this has succeeded.
     pub(crate) async fn authenticate(
         &self,
-        authorization: Option<&str>,
-        form: &Params<'_>,
+        request: &ClientRequest<'_>,
         now: UnixTime,
         asked: &mut Asked<'_>,
     ) -> Result<Arc<Client>, ProviderError> {
-        let client =
-            trace::traced(Work::ClientAuthentication, self.verified(authorization, form, now, asked)).await?;
+        let client = trace::traced(Work::ClientAuthentication, self.verified(request, now, asked)).await?;
         trace::note(Fact::Client(&client.client_id));
         Ok(client)
     }
 
     async fn verified(
         &self,
-        authorization: Option<&str>,
-        form: &Params<'_>,
+        request: &ClientRequest<'_>,
         now: UnixTime,
         asked: &mut Asked<'_>,
     ) -> Result<Arc<Client>, ProviderError> {
-        let presented = client_auth::presented(authorization, form)?;
+        let presented = client_auth::presented(request)?;
         asked.by(&presented.client_id);
         let client = self.store.client(&presented.client_id).await?;
         let verdict = client_auth::verify(&presented, client.as_deref(), now);
@@ -46,12 +43,11 @@ impl Provider {
     /// The same for endpoints that only confidential clients may use (R32).
     pub(crate) async fn authenticate_confidential(
         &self,
-        authorization: Option<&str>,
-        form: &Params<'_>,
+        request: &ClientRequest<'_>,
         now: UnixTime,
         asked: &mut Asked<'_>,
     ) -> Result<Arc<Client>, ProviderError> {
-        let client = self.authenticate(authorization, form, now, asked).await?;
+        let client = self.authenticate(request, now, asked).await?;
         if client.auth_method == AuthMethod::None {
             return Err(OauthError::invalid_client().into());
         }

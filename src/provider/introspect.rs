@@ -10,7 +10,7 @@ use crate::{
     model::{Client, UnixTime},
     observe::Endpoint,
     protocol::{
-        OauthError, Params,
+        ClientRequest, OauthError,
         access_token::AccessClaims,
         introspect::{INACTIVE, RefreshFacts, refresh_facts, visible},
         standing,
@@ -23,16 +23,12 @@ pub const MAX_BATCH: usize = 1000;
 
 impl Provider {
     /// The answer about the `token` of a form, as JSON.
-    pub async fn introspect(
-        &self,
-        authorization: Option<&str>,
-        form: &Params<'_>,
-    ) -> Result<Vec<u8>, ProviderError> {
+    pub async fn introspect(&self, request: &ClientRequest<'_>) -> Result<Vec<u8>, ProviderError> {
         let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Introspect));
         // R40: the caller first; nothing is said about a token before.
-        let caller = self.authenticate_confidential(authorization, form, now, &mut asked).await?;
-        let token = form.require("token")?;
-        let strict = caller.strict || form.get("strict") == Some("true");
+        let caller = self.authenticate_confidential(request, now, &mut asked).await?;
+        let token = request.form.require("token")?;
+        let strict = caller.strict || request.form.get("strict") == Some("true");
         let (issuer, mut buffer) = (&self.policy.issuer, TokenBuffer::take());
         let mut answer = Vec::with_capacity(ANSWER);
         if let Some(claims) = self.open_access_into(token, now, &mut buffer) {
@@ -54,15 +50,16 @@ impl Provider {
         Ok(answer)
     }
 
-    /// The answers about many tokens, in order, under one client authentication, as JSON.
+    /// The answers about many tokens, in order, under one client authentication, as JSON. A body that could not
+    /// be read is given as its error: the caller is authenticated before it is told.
     pub async fn introspect_batch(
         &self,
-        authorization: Option<&str>,
-        credentials: &Params<'_>,
-        tokens: &[&str],
+        request: &ClientRequest<'_>,
+        tokens: Result<&[&str], OauthError>,
     ) -> Result<Vec<u8>, ProviderError> {
         let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Introspect));
-        let caller = self.authenticate_confidential(authorization, credentials, now, &mut asked).await?;
+        let caller = self.authenticate_confidential(request, now, &mut asked).await?;
+        let tokens = tokens?;
         if tokens.len() > MAX_BATCH {
             return Err(OauthError::invalid_request("A batch has at most 1000 tokens.").into());
         }

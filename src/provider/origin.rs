@@ -1,18 +1,13 @@
 //! Which web origins may read an answer: those the client registered (`allowed_origins`).
 
 use super::Provider;
-use crate::protocol::{Params, client_auth};
+use crate::protocol::{ClientRequest, client_auth};
 
 impl Provider {
     /// Whether the client that a request names registered the origin.
-    pub async fn origin_of_client(
-        &self,
-        authorization: Option<&str>,
-        form: &Params<'_>,
-        origin: &str,
-    ) -> bool {
-        let Ok(presented) = client_auth::presented(authorization, form) else { return false };
-        let client = self.store.client(&presented.client_id).await.ok().flatten();
+    pub async fn origin_of_client(&self, request: &ClientRequest<'_>, origin: &str) -> bool {
+        let Ok(client_id) = client_auth::named(request) else { return false };
+        let client = self.store.client(&client_id).await.ok().flatten();
         client.is_some_and(|client| client.allowed_origins.iter().any(|held| held == origin))
     }
 

@@ -6,7 +6,7 @@ use crate::{
     model::*,
     observe::{Endpoint, RevocationCause, Revoked},
     protocol::{
-        Params,
+        ClientRequest,
         revoke::{self, Revoke},
     },
     store::Effect,
@@ -14,11 +14,11 @@ use crate::{
 
 impl Provider {
     /// Revokes the `token` of a form. `Ok` means it is durable, or there was nothing to revoke.
-    pub async fn revoke(&self, authorization: Option<&str>, form: &Params<'_>) -> Result<(), ProviderError> {
+    pub async fn revoke(&self, request: &ClientRequest<'_>) -> Result<(), ProviderError> {
         let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Revoke));
-        let caller = self.authenticate(authorization, form, now, &mut asked).await?;
+        let caller = self.authenticate(request, now, &mut asked).await?;
         // RFC 7009 §2.1: token_type_hint is only a hint, and the prefix says more.
-        let (what, kind) = self.revocable_by(form.require("token")?, &caller, now).await?;
+        let (what, kind) = self.revocable_by(request.form.require("token")?, &caller, now).await?;
         let client = caller.key;
         let effect = match what {
             Revoke::Nothing => {

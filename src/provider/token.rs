@@ -11,7 +11,7 @@ use crate::{
         trace::{self, Fact},
     },
     protocol::{
-        OauthError, Params,
+        ClientRequest, OauthError, Params,
         grants::{Decision, Facts, Grant, Issue, Loaded, Need, Refusal, Spends},
         resource, token,
     },
@@ -30,16 +30,12 @@ pub struct TokenAnswer {
 
 impl Provider {
     /// Answers a token request.
-    pub async fn token(
-        &self,
-        authorization: Option<&str>,
-        form: &Params<'_>,
-    ) -> Result<TokenAnswer, ProviderError> {
-        let grant = token::grant(form);
+    pub async fn token(&self, request: &ClientRequest<'_>) -> Result<TokenAnswer, ProviderError> {
+        let grant = token::grant(&request.form);
         let mut asked = self.metrics.asked(Endpoint::Token);
         let label = self.metrics.grant(grant.as_ref().map_or("unknown", |grant| grant.grant_type()));
         let outcome = match grant {
-            Ok(grant) => self.token_by(grant, authorization, form, &mut asked).await,
+            Ok(grant) => self.token_by(grant, request, &mut asked).await,
             Err(error) => Err(error.into()),
         };
         let error = outcome.as_ref().err().map(|error| error.oauth().code.as_str());
@@ -55,13 +51,12 @@ impl Provider {
     async fn token_by(
         &self,
         grant: &dyn Grant,
-        authorization: Option<&str>,
-        form: &Params<'_>,
+        request: &ClientRequest<'_>,
         asked: &mut Asked<'_>,
     ) -> Result<(Kinds, TokenAnswer), ProviderError> {
-        let now = self.clock.now();
+        let (now, form) = (self.clock.now(), &request.form);
         trace::note(Fact::Grant(grant.grant_type()));
-        let client = self.authenticate(authorization, form, now, asked).await?;
+        let client = self.authenticate(request, now, asked).await?;
         token::permitted(grant, &client)?;
         let resources = resource::requested(form)?;
         self.check_resources(&client, &resources).await?;

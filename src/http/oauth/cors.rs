@@ -8,10 +8,10 @@ use actix_web::{
     },
 };
 
-use crate::http::{
-    dispatch::RequestContext,
-    error::ErrorReply,
-    extract::{FormBody, single},
+use crate::{
+    http::{dispatch::RequestContext, error::ErrorReply, extract::single},
+    protocol::ClientRequest,
+    provider::ProviderError,
 };
 
 /// Answers a preflight. It cannot name the client, so it permits the request and nothing more:
@@ -32,17 +32,16 @@ pub(in crate::http) async fn preflight(context: RequestContext) -> HttpResponse 
 /// The outcome of a form that a client posted, readable for the origins that the client registered.
 pub(super) async fn reply_to_client(
     context: &RequestContext,
-    form: &FormBody,
-    outcome: Result<HttpResponse, ErrorReply>,
+    request: &ClientRequest<'_>,
+    outcome: Result<HttpResponse, ProviderError>,
 ) -> HttpResponse {
-    reply(outcome, client_allows(context, form).await)
+    reply(outcome.map_err(ErrorReply::from), client_allows(context, request).await)
 }
 
 /// The request's origin, if the client of the form registered it.
-async fn client_allows(context: &RequestContext, form: &FormBody) -> Option<HeaderValue> {
+async fn client_allows(context: &RequestContext, request: &ClientRequest<'_>) -> Option<HeaderValue> {
     let origin = single(context.headers(), ORIGIN).ok()??;
-    let (header, params) = (context.authorization().ok()?, form.params().ok()?);
-    let allowed = context.state().provider.origin_of_client(header, &params, origin).await;
+    let allowed = context.state().provider.origin_of_client(request, origin).await;
     allowed.then(|| HeaderValue::from_str(origin).ok()).flatten()
 }
 

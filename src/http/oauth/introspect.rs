@@ -8,13 +8,13 @@ use serde::Deserialize;
 use super::private_json;
 use crate::{
     http::{compression::negotiated, dispatch::RequestContext, error::ErrorReply},
-    protocol::{OauthError, Params},
+    protocol::{ClientRequest, OauthError, Params},
 };
 
 /// Describes one token.
 pub(in crate::http) async fn post(mut context: RequestContext) -> Result<HttpResponse, ErrorReply> {
     let form = context.form().await?;
-    Ok(private_json(context.state().provider.introspect(context.authorization()?, &form.params()?).await?))
+    Ok(private_json(context.state().provider.introspect(&context.client_request(&form)?).await?))
 }
 
 #[derive(Deserialize)]
@@ -38,23 +38,19 @@ pub(in crate::http) async fn batch(mut context: RequestContext) -> Result<HttpRe
     // Looked through for its encoding as a whole, not token by token.
     let batch: Option<BatchBody> =
         std::str::from_utf8(&body.0).ok().and_then(|text| serde_json::from_str(text).ok());
-    let tokens: Vec<&str> = match &batch {
-        Some(batch) => batch.tokens.iter().map(|token| &*token.0).collect(),
-        // Who asks is checked even when the question is malformed.
-        None => Vec::new(),
-    };
+    let tokens: Option<Vec<&str>> =
+        batch.as_ref().map(|batch| batch.tokens.iter().map(|token| &*token.0).collect());
     let text = |of: for<'b> fn(&'b BatchBody) -> Option<&'b TextValue<'b>>| {
         batch.as_ref().and_then(of).map(|text| &*text.0)
     };
-    let credentials = Params::of([
+    let form = Params::of([
         ("client_id", text(|batch| batch.client_id.as_ref())),
         ("client_secret", text(|batch| batch.client_secret.as_ref())),
     ]);
-    let answer =
-        context.state().provider.introspect_batch(context.authorization()?, &credentials, &tokens).await?;
-    if batch.is_none() {
-        let text = "The body must be JSON of the form {'tokens': ['TOKEN', ...]}.";
-        return Err(OauthError::invalid_request(text).into());
-    }
+    let request = ClientRequest { authorization: context.authorization()?, form };
+    let tokens = tokens.as_deref().ok_or_else(|| {
+        OauthError::invalid_request("The body must be JSON of the form {'tokens': ['TOKEN', ...]}.")
+    });
+    let answer = context.state().provider.introspect_batch(&request, tokens).await?;
     Ok(negotiated(context.headers(), answer, private_json))
 }

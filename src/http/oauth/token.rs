@@ -3,16 +3,13 @@
 use actix_web::HttpResponse;
 
 use super::{cors, private_json};
-use crate::http::{dispatch::RequestContext, error::ErrorReply, extract::FormBody};
+use crate::http::{dispatch::RequestContext, error::ErrorReply};
 
 /// Issues tokens.
 pub(in crate::http) async fn post(mut context: RequestContext) -> Result<HttpResponse, ErrorReply> {
     let form = context.form().await?;
-    let outcome = answer(&context, &form).await;
-    Ok(cors::reply_to_client(&context, &form, outcome).await)
-}
-
-async fn answer(context: &RequestContext, form: &FormBody) -> Result<HttpResponse, ErrorReply> {
-    let answer = context.state().provider.token(context.authorization()?, &form.params()?).await?;
-    Ok(private_json(answer.body)) // RFC 6749 §5.1
+    let request = context.client_request(&form)?;
+    let issued = context.state().provider.token(&request).await;
+    let outcome = issued.map(|answer| private_json(answer.body)); // RFC 6749 §5.1
+    Ok(cors::reply_to_client(&context, &request, outcome).await)
 }
