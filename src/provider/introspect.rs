@@ -1,5 +1,7 @@
 //! RFC 7662 — introspection: authenticate the caller, open the token, ask the revocation index.
 
+use std::sync::Arc;
+
 use super::{
     Provider, ProviderError,
     access_token::{TokenBuffer, revocable},
@@ -26,21 +28,15 @@ impl Provider {
     pub async fn introspect(&self, request: &ClientRequest<'_>) -> Result<Vec<u8>, ProviderError> {
         let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Introspect));
         // R40: the caller first; nothing is said about a token before.
-        let caller = self.authenticate_confidential(request, now, &mut asked).await?;
+        let client = self.authenticate_confidential(request, now, &mut asked).await?;
         let token = request.form.require("token")?;
-        let strict = caller.strict || request.form.get("strict") == Some("true");
-        let (issuer, mut buffer) = (&self.policy.issuer, TokenBuffer::take());
+        let strict = client.strict || request.form.get("strict") == Some("true");
+        let (mut caller, mut buffer) = (Caller::new(client, now), TokenBuffer::take());
         let mut answer = Vec::with_capacity(ANSWER);
-        if let Some(claims) = self.open_access_into(token, now, &mut buffer) {
-            if self.may_see(claims, &caller, &mut Seen::default()).await?
-                && !self.revocations.is_revoked(&revocable(claims), strict).await?
-            {
-                claims.write_introspection(issuer, &mut answer);
-            }
-        } else if let Some((facts, what)) = self.refresh_facts(token, &caller, now).await?
-            && !self.revocations.is_revoked(&what, strict).await?
+        if let Some(found) = self.resolve(token, &mut caller, &mut buffer).await?
+            && !self.revocations.is_revoked(&found.revocable(), strict).await?
         {
-            facts.write_introspection(issuer, &mut answer);
+            found.write(&self.policy.issuer, &mut answer);
         }
         self.metrics.introspection(!answer.is_empty());
         asked.succeeded();
@@ -58,45 +54,49 @@ impl Provider {
         tokens: Result<&[&str], OauthError>,
     ) -> Result<Vec<u8>, ProviderError> {
         let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Introspect));
-        let caller = self.authenticate_confidential(request, now, &mut asked).await?;
+        let client = self.authenticate_confidential(request, now, &mut asked).await?;
         let tokens = tokens?;
         if tokens.len() > MAX_BATCH {
             return Err(OauthError::invalid_request("A batch has at most 1000 tokens.").into());
         }
-        let issuer = &self.policy.issuer;
-        let (mut batch, mut buffer, mut seen) =
-            (Batch::of(tokens.len()), TokenBuffer::take(), Seen::default());
+        let strict = client.strict;
+        let (mut caller, mut buffer) = (Caller::new(client, now), TokenBuffer::take());
+        let mut batch = Batch::of(tokens.len());
         for token in tokens {
-            if let Some(claims) = self.open_access_into(token, now, &mut buffer) {
-                if self.may_see(claims, &caller, &mut seen).await? {
-                    batch.add(revocable(claims), |out| claims.write_introspection(issuer, out));
-                } else {
-                    batch.add_inactive();
+            match self.resolve(token, &mut caller, &mut buffer).await? {
+                Some(found) => {
+                    batch.add(found.revocable(), |out| found.write(&self.policy.issuer, out));
                 }
-            } else if let Some((facts, what)) = self.refresh_facts(token, &caller, now).await? {
-                batch.add(what, |out| facts.write_introspection(issuer, out));
-            } else {
-                batch.add_inactive();
+                None => batch.add_inactive(),
             }
         }
         // One freshness check for all, after everything was loaded.
-        let revoked = self.revocations.are_revoked(batch.asked(), caller.strict).await?;
+        let revoked = self.revocations.are_revoked(batch.asked(), strict).await?;
         let (body, active) = batch.finish(&revoked);
         self.metrics.introspections(active, tokens.len() - active);
         asked.succeeded();
         Ok(body)
     }
 
-    /// Whether the token's client is valid and the caller may see the token. What was looked up for it is kept
-    /// in `seen` for the next token.
-    async fn may_see(
+    /// The one resolution of a token: what may be said about it to this caller, unless it was revoked. `None`
+    /// for every token that is unknown, expired, foreign, mangled or otherwise invalid.
+    async fn resolve<'b>(
         &self,
-        claims: &AccessClaims,
-        caller: &Client,
-        seen: &mut Seen,
-    ) -> Result<bool, ProviderError> {
+        token: &str,
+        caller: &mut Caller,
+        buffer: &'b mut TokenBuffer,
+    ) -> Result<Option<Found<'b>>, ProviderError> {
+        match self.open_access_into(token, caller.now, buffer) {
+            Some(claims) => Ok(self.may_see(claims, caller).await?.then_some(Found::Access(claims))),
+            None => self.refresh_facts(token, caller).await,
+        }
+    }
+
+    /// Whether the token's client is valid and the caller may see the token.
+    async fn may_see(&self, claims: &AccessClaims, caller: &mut Caller) -> Result<bool, ProviderError> {
+        let Caller { client: asking, seen, .. } = caller;
         // The caller was just loaded; what is its own needs no second look.
-        if claims.client == caller.key {
+        if claims.client == asking.key {
             return Ok(true);
         }
         let client = match seen.client(claims.client) {
@@ -106,7 +106,7 @@ impl Provider {
         if !client.is_some_and(|client| standing::client_is_valid(client, claims.client_epoch)) {
             return Ok(false);
         }
-        if visible(claims, caller, &[]) {
+        if visible(claims, asking, &[]) {
             return Ok(true);
         }
         for uri in &claims.audience {
@@ -117,7 +117,7 @@ impl Provider {
                     seen.add_owner(uri, resource.and_then(|resource| resource.owner))
                 }
             };
-            if visible(claims, caller, owner.as_slice()) {
+            if visible(claims, asking, owner.as_slice()) {
                 return Ok(true);
             }
         }
@@ -129,15 +129,51 @@ impl Provider {
     async fn refresh_facts(
         &self,
         token: &str,
-        caller: &Client,
-        now: UnixTime,
-    ) -> Result<Option<(Box<RefreshFacts>, Revocable)>, ProviderError> {
+        caller: &Caller,
+    ) -> Result<Option<Found<'static>>, ProviderError> {
         // The keyed part of the token is checked first, so garbage costs no statement.
         let Some(digest) = self.opaque.digest_of(Opaque::RefreshToken, token) else { return Ok(None) };
         let Some(held) = self.store.refresh_token(&digest).await? else { return Ok(None) };
         let Some(family) = self.store.family(held.family).await? else { return Ok(None) };
         let Some(user) = self.store.user(family.user).await? else { return Ok(None) };
-        let facts = refresh_facts(&held, &family, &user, caller, now);
-        Ok(facts.map(|facts| (Box::new(facts), Revocable::of_family(&family))))
+        let facts = refresh_facts(&held, &family, &user, &caller.client, caller.now);
+        Ok(facts.map(|facts| Found::Refresh(Box::new((facts, Revocable::of_family(&family))))))
+    }
+}
+
+/// The caller of an introspection, and what was looked up for its tokens so far.
+struct Caller {
+    client: Arc<Client>,
+    now: UnixTime,
+    seen: Seen,
+}
+
+impl Caller {
+    fn new(client: Arc<Client>, now: UnixTime) -> Self {
+        Self { client, now, seen: Seen::default() }
+    }
+}
+
+/// A token that is valid and visible to the caller, unless the revocation index knows it.
+enum Found<'b> {
+    Access(&'b AccessClaims),
+    Refresh(Box<(RefreshFacts, Revocable)>),
+}
+
+impl Found<'_> {
+    /// What the revocation index must be asked about.
+    fn revocable(&self) -> Revocable {
+        match self {
+            Self::Access(claims) => revocable(claims),
+            Self::Refresh(refresh) => refresh.1,
+        }
+    }
+
+    /// Appends what is said about it, as JSON.
+    fn write(&self, issuer: &str, out: &mut Vec<u8>) {
+        match self {
+            Self::Access(claims) => claims.write_introspection(issuer, out),
+            Self::Refresh(refresh) => refresh.0.write_introspection(issuer, out),
+        }
     }
 }
