@@ -174,10 +174,23 @@ mod tests {
 
     #[test]
     fn malformed_credentials_are_invalid_client() {
-        for bad in ["", "Basic", "Basic !!", "Bearer abc", "Basic YQ==", "Basic YTolZ2c="] {
+        // The credentials of those with another scheme are good ones.
+        for bad in [
+            "",
+            "Basic",
+            "Basic !!",
+            "Basic YQ==",
+            "Basic YTolZ2c=",
+            "Bearer abc",
+            "Bearer YTpi",
+            "Digest YTpi",
+            "Basic\tYTpi",
+            "BasicAYTpi",
+        ] {
             assert_eq!(read(Some(bad), "").map(|_| ()), Err(ErrorCode::InvalidClient), "{bad}");
         }
         assert_eq!(read(None, "client_secret=b"), Err(ErrorCode::InvalidClient));
+        assert!(read(Some("bAsIc YTpi"), "").is_ok(), "RFC 9110 §11.1: a scheme has no case");
     }
 
     fn client(method: AuthMethod, secrets: &[(&str, Option<u64>)]) -> Client {

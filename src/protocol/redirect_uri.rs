@@ -311,6 +311,27 @@ mod tests {
         assert!(acceptable(&format!("https://app.example/{}", "x".repeat(1024)), Web).is_err());
     }
 
+    /// R3: every character by itself, in the path and in the query.
+    #[test]
+    fn a_registered_uri_has_only_characters_that_need_no_escape() {
+        let refused = "\\\"<>^`{|}';*# \t\n\r\0\u{7f}\u{e9}";
+        for character in refused.chars() {
+            for uri in
+                [format!("https://app.example/{character}b"), format!("https://app.example/?{character}b")]
+            {
+                assert!(acceptable(&uri, Web).is_err(), "{uri:?}");
+                assert!(acceptable(&uri.replace("https", "com.example"), Native).is_err(), "{uri:?}");
+            }
+        }
+        for character in ('!'..='~').filter(|character| !refused.contains(*character) && *character != '%') {
+            let uri = format!("https://app.example/{character}b");
+            assert_eq!(acceptable(&uri, Web), Ok(()), "{uri:?}");
+        }
+        let of_length = |length: usize| format!("https://app.example/{}", "x".repeat(length - 20));
+        assert_eq!(acceptable(&of_length(1024), Web), Ok(()));
+        assert!(acceptable(&of_length(1025), Web).is_err());
+    }
+
     #[test]
     fn what_may_be_registered() {
         for uri in [

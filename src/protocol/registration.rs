@@ -244,6 +244,49 @@ mod tests {
         one_fault(|client| client.client_id = "x".repeat(65), "client_id");
     }
 
+    #[test]
+    fn a_name_has_one_to_a_hundred_characters_none_of_them_a_control() {
+        assert_eq!(fault_of(|client| client.name = "\u{e9}".repeat(100)), Vec::<String>::new());
+        for name in [String::new(), "x".repeat(101), "a\nb".into(), "a\u{85}b".into()] {
+            one_fault(|client| client.name = name, "The name");
+        }
+    }
+
+    #[test]
+    fn each_list_has_a_hundred_entries_at_most() {
+        let uris = |count| (0..count).map(|n| format!("https://app.example/{n}")).collect::<Vec<_>>();
+        let origins = |count| (1..=count).map(|n| format!("https://app.example:{n}0")).collect::<Vec<_>>();
+        let words = |count| (0..count).map(|n| format!("s{n}")).collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            fault_of(|client| {
+                client.redirect_uris = uris(100);
+                client.post_logout_redirect_uris = uris(100);
+                client.allowed_origins = origins(100);
+                client.resources = uris(100);
+                client.scopes = Scopes::parse(&words(100)).expect("scopes");
+            }),
+            Vec::<String>::new()
+        );
+        one_fault(|client| client.redirect_uris = uris(101), "101 redirect URIs");
+        one_fault(|client| client.post_logout_redirect_uris = uris(101), "101 post-logout");
+        one_fault(|client| client.allowed_origins = origins(101), "101 allowed origins");
+        one_fault(|client| client.resources = uris(101), "101 resources");
+        one_fault(|client| client.scopes = Scopes::parse(&words(101)).expect("scopes"), "101 scopes");
+    }
+
+    #[test]
+    fn a_refresh_token_needs_a_grant_that_begins_an_authorization() {
+        one_fault(|client| client.grants = vec!["refresh_token".into()], "refresh_token needs another");
+        one_fault(|client| client.grants.push("authorization_code".into()), "given twice");
+    }
+
+    #[test]
+    fn a_client_has_two_secrets_at_most() {
+        let secret = ClientSecret { digest: Digest([0; 32]), created_at: UnixTime(0), expires_at: None };
+        assert_eq!(fault_of(|client| client.secrets = vec![secret.clone(); 2]), Vec::<String>::new());
+        one_fault(|client| client.secrets = vec![secret.clone(); 3], "two secrets");
+    }
+
     /// R7
     #[test]
     fn a_public_client_is_held_to_what_it_can_prove() {

@@ -63,6 +63,15 @@ mod tests {
         }
     }
 
+    /// R69
+    #[test]
+    fn a_request_names_eight_resources_at_most() {
+        let body = |count| (0..count).map(|n| format!("&resource=urn:{n}")).collect::<String>();
+        assert_eq!(read(&body(8)).map(|read| read.len()), Ok(8));
+        assert_eq!(read(&body(9)), Err(ErrorCode::InvalidTarget));
+        assert_eq!(read(&format!("{}&resource=urn:0", body(8))).map(|read| read.len()), Ok(8), "once each");
+    }
+
     /// R28
     #[test]
     fn what_is_not_allowed_is_an_invalid_target() {

@@ -9,7 +9,7 @@ use chancery::{
     model::*,
     provider::Provider,
     resilience::Clock,
-    store::{Commit, Effect},
+    store::{Commit, Effect, RevocationIndex},
 };
 use serde_json::Value;
 
@@ -77,15 +77,24 @@ impl TestApp {
 
     /// Starts with some settings given as environment variables.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
-        Self::serve(settings, false).await
+        Self::serve(settings, false, None).await
     }
 
     /// Starts, and waits until there is a key for every algorithm: RSA keys take a moment.
     pub async fn start_with_all_keys() -> Self {
-        Self::serve(&[], true).await
+        Self::serve(&[], true, None).await
     }
 
-    async fn serve(settings: &[(&str, &str)], wait_for_keys: bool) -> Self {
+    /// Starts with another knowledge of revocations than the change feed's.
+    pub async fn start_with_index(index: Arc<dyn RevocationIndex>) -> Self {
+        Self::serve(&[], false, Some(index)).await
+    }
+
+    async fn serve(
+        settings: &[(&str, &str)],
+        wait_for_keys: bool,
+        index: Option<Arc<dyn RevocationIndex>>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::manual(UnixTime(START));
         let any = "127.0.0.1:0".parse().expect("an address");
@@ -102,7 +111,10 @@ impl TestApp {
         ]);
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::load(None, &environment).expect("a good configuration");
-        let node = Node::open(config, clock.clone(), Random::seeded(START)).await.expect("a node");
+        let mut node = Node::open(config, clock.clone(), Random::seeded(START)).await.expect("a node");
+        if let Some(index) = index {
+            Arc::get_mut(&mut node.provider).expect("only the node has it").revocations = index;
+        }
         let (provider, store) = (node.provider.clone(), node.backend().clone());
         let (sender, ready) = tokio::sync::oneshot::channel();
         // The thread serves until the process ends.

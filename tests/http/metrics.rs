@@ -8,7 +8,7 @@ use std::{
 
 use chancery::store::Effect;
 
-use crate::http::app::TestApp;
+use crate::http::app::{SECRET, TestApp};
 
 /// Nothing here takes longer, on the slowest machine.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -122,6 +122,39 @@ async fn clients_are_counted_each_only_if_they_are_named() {
         r#""stranger",endpoint="introspect",outcome="failure"} 1"#,
     ];
     assert_eq!(counted, expected);
+}
+
+/// What is answered one by one and in a batch is counted by what was answered.
+#[tokio::test]
+async fn introspections_are_counted_by_whether_the_token_is_active() {
+    let app = TestApp::start_with(&[("CHANCERY_METRICS_CLIENTS", "machine")]).await;
+    app.client("machine", |_| {}).await;
+    let token = app.machine_token("machine").await;
+    let counted = async || {
+        let of = |active| format!("chancery_introspections_total{{active=\"{active}\"}}");
+        (value(&app, &of(true)).await, value(&app, &of(false)).await)
+    };
+    assert!(app.is_active("machine", &token).await);
+    assert!(!app.is_active("machine", "garbage").await && !app.is_active("machine", "chy_at_").await);
+    assert_eq!(counted().await, (1.0, 2.0));
+    let batch = async |body: serde_json::Value| {
+        let request = app.request("POST", "/oauth/introspect/batch").basic_auth("machine", Some(SECRET));
+        app.send(request.json(&body)).await
+    };
+    let answer = batch(serde_json::json!({ "tokens": ["a", token, "b", "c"] })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(counted().await, (2.0, 5.0));
+    let of = |outcome| {
+        format!(
+            "chancery_client_requests_total{{client_id=\"machine\",endpoint=\"introspect\",outcome=\"{outcome}\"}}"
+        )
+    };
+    let (succeeded, failed) = (value(&app, &of("success")).await, value(&app, &of("failure")).await);
+    assert_eq!((succeeded, failed), (4.0, 0.0));
+    let malformed = batch(serde_json::json!({ "token": "a" })).await;
+    assert_eq!(malformed.error(), (400, "invalid_request".into()));
+    assert_eq!(counted().await, (2.0, 5.0), "nothing was answered");
+    assert_eq!((value(&app, &of("success")).await, value(&app, &of("failure")).await), (4.0, 1.0));
 }
 
 #[tokio::test]

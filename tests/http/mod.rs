@@ -1,6 +1,7 @@
 //! The HTTP surface, tested from outside: a real server on a real socket, with a clock moved by hand.
 
 mod account;
+mod administration;
 pub mod app;
 mod authorize;
 mod bad_input;
@@ -30,6 +31,7 @@ mod prompt;
 mod races;
 mod refresh;
 mod revoke;
+mod standing;
 mod token;
 mod traces;
 mod userinfo;

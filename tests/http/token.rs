@@ -90,6 +90,7 @@ async fn a_scope_outside_the_list_is_invalid() {
 async fn the_audience_is_the_resource_asked_for_and_unknown_ones_are_invalid_targets() {
     let app = TestApp::start().await;
     app.resource("https://api.example/", None).await;
+    app.resource("https://others.example/", None).await;
     app.client("machine", |client| client.resources = vec!["https://api.example/".into(), "urn:gone".into()])
         .await;
     let ask = async |resource: &str| {
@@ -97,7 +98,8 @@ async fn the_audience_is_the_resource_asked_for_and_unknown_ones_are_invalid_tar
     };
     let token = ask("https://api.example/").await.text("access_token");
     assert_eq!(app.introspect("machine", &token).await.json()["aud"], "https://api.example/");
-    for unknown in ["https://other.example/", "urn:gone", "not a uri"] {
+    // Registered but another client's, neither, the client's but not registered any more, malformed.
+    for unknown in ["https://others.example/", "https://unknown.example/", "urn:gone", "not a uri"] {
         assert_eq!(ask(unknown).await.error(), (400, "invalid_target".into()), "{unknown}");
     }
 }
