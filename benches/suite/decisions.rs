@@ -10,7 +10,10 @@ use chancery::{
     protocol::{
         ClientRequest, Params, authorize, bearer, client_auth, discovery,
         grants::{self, Decision, Facts},
-        interaction, introspect, logout, pkce, redirect_uri, resource, revoke, token, userinfo,
+        interaction::{self, Action, InteractionDecision, InteractionFacts},
+        introspect, logout, pkce, redirect_uri, resource, revoke, token,
+        transaction::{Continuation, SignInTransaction},
+        userinfo,
     },
 };
 use criterion::Criterion;
@@ -97,16 +100,19 @@ fn browser_ways(client: &Arc<Client>) -> Vec<Way<'static>> {
     let request = authorize::parse(&params, Some(client)).expect("a good request").request;
     let (whole, asking, leaving) = (Arc::clone(client), Arc::clone(client), Arc::clone(client));
     let registered = client.redirect_uris.clone();
+    let transaction = SignInTransaction {
+        id: Id::default(),
+        expires_at: START,
+        browser: String::new(),
+        begun_session: None,
+        consent_shown_in: None,
+        then: Continuation::Authorize(request),
+        carried: false,
+    };
     let next = move || {
-        let facts = interaction::Facts {
-            request: black_box(&request),
-            client: &asking,
-            signed_in: None,
-            begun_session: None,
-            consent: None,
-            now: START,
-        };
-        interaction::next(&facts)
+        let facts = InteractionFacts { client: &asking, signed_in: None, consent: None, now: START };
+        let decision = interaction::decide(Action::Begin, black_box(&transaction), &facts);
+        matches!(decision, InteractionDecision::Redirect(_))
     };
     let matches = move || {
         redirect_uri::matches(black_box(&registered), ApplicationType::Web, "https://app.example/callback")

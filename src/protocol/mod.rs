@@ -31,6 +31,7 @@ pub mod revoke;
 pub mod standard_claims;
 pub mod standing;
 pub mod token;
+pub mod transaction;
 pub mod userinfo;
 pub mod username;
 

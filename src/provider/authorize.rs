@@ -1,13 +1,11 @@
 //! RFC 6749 §4.1 and OpenID Connect Core §3.1.2 — the authorization endpoint, and what follows it.
 
-use std::sync::Arc;
-
 use super::{
     Provider, ProviderError,
     access_token::rejection,
     browser::{Browser, PageError},
     session::Person,
-    transaction::Transaction,
+    transaction::{self, OpenTransaction},
 };
 use crate::{
     crypto::{opaque::Opaque, sign::jws_verify},
@@ -18,9 +16,10 @@ use crate::{
         authorize::{self, AuthorizeError, AuthorizeRequest, ReturnTo},
         authorize_response::{self, AuthorizeResponse},
         id_token,
-        interaction::{self, Facts, Next},
+        interaction::{self, Action, InteractionDecision, InteractionFacts, Page},
+        transaction::Continuation,
     },
-    store::Effect,
+    store::{Effect, Spend},
 };
 
 /// Where the browser goes next.
@@ -43,23 +42,16 @@ pub enum Shown<P> {
     Step(Step),
 }
 
-/// What a transaction waits for.
-pub(super) enum Stage {
-    Login,
-    Consent { scopes: Scopes, person: Person },
-    Answer(AuthorizeResponse),
-}
-
 /// Everything a code is issued for.
-pub(super) struct Approval<'a> {
-    pub request: &'a AuthorizeRequest,
-    pub client: &'a Client,
-    pub person: &'a Person,
-    pub scopes: Scopes,
+struct Approval<'a> {
+    request: &'a AuthorizeRequest,
+    client: &'a Client,
+    person: &'a Person,
+    scopes: Scopes,
     /// The transaction to spend; none when no page was shown.
-    pub transaction: Option<&'a Transaction>,
+    spend: Option<Spend>,
     /// Whether the person just said yes.
-    pub consented: bool,
+    consented: bool,
 }
 
 impl Provider {
@@ -100,13 +92,9 @@ impl Provider {
             }
             checked => checked?,
         }
-        let transaction = self.begin(request, browser, now);
+        let transaction = self.begin(Continuation::Authorize(request), browser, now);
         let person = self.person(browser, now).await?;
-        Ok(match self.stage(&transaction, &client, person, now).await? {
-            Stage::Login => Step::Login(self.carry(&transaction)),
-            Stage::Consent { .. } => Step::Consent(self.carry(&transaction)),
-            Stage::Answer(answer) => Step::Answer(answer),
-        })
+        self.proceed(Action::Begin, &OpenTransaction { transaction, client, person, now }).await
     }
 
     fn refuse_authorize(&self, error: AuthorizeError) -> Result<Step, PageError> {
@@ -124,65 +112,74 @@ impl Provider {
     }
 
     /// The answer to a request that is refused.
-    pub(super) fn refusal(&self, to: &ReturnTo, error: &OauthError) -> AuthorizeResponse {
+    fn refusal(&self, to: &ReturnTo, error: &OauthError) -> AuthorizeResponse {
         self.metrics.authorize_request(Some(error.code.as_str()));
         authorize_response::refusal(to, &self.policy.issuer, error)
     }
 
-    /// The client of a transaction, if it may still have what the transaction asks for.
-    pub(super) async fn client_of(&self, transaction: &Transaction) -> Result<Arc<Client>, PageError> {
-        let request = &transaction.request;
-        let client = self.store.client_by_key(request.client).await?;
-        let client = client.filter(|client| authorize::still_allowed(request, client));
-        client.ok_or_else(|| {
-            let error = "The application's registration has changed. Go back to it and start again.";
-            OauthError::invalid_request(error).into()
-        })
-    }
-
-    /// Loads the facts, decides, and issues a code if nothing is left to ask.
-    pub(super) async fn stage(
+    /// Loads the facts, and decides. Commits nothing.
+    pub(super) async fn decide<'t>(
         &self,
-        transaction: &Transaction,
-        client: &Client,
-        person: Option<Person>,
-        now: UnixTime,
-    ) -> Result<Stage, PageError> {
-        let request = &transaction.request;
-        let consent = match &person {
+        action: Action,
+        open: &'t OpenTransaction,
+    ) -> Result<InteractionDecision<'t>, PageError> {
+        let OpenTransaction { transaction, client, person, now } = open;
+        let consent = match person {
             Some(person) => self.store.consent(person.user.id, client.key).await?,
             None => None,
         };
-        let next = interaction::next(&Facts {
-            request,
+        let facts = InteractionFacts {
             client,
             signed_in: person.as_ref().map(Person::signed_in),
-            begun_session: transaction.begun_session,
             consent: consent.as_ref(),
-            now,
-        });
-        Ok(match (next, person) {
-            (Next::Refuse(error), _) => Stage::Answer(self.refusal(&request.to, &error)),
-            (Next::Consent(scopes), Some(person)) => Stage::Consent { scopes, person },
-            (Next::Code(scopes), Some(person)) => {
-                // A request without a page was never given to a browser.
-                let transaction = Some(transaction).filter(|transaction| transaction.carried);
-                let approval =
-                    Approval { request, client, person: &person, scopes, transaction, consented: false };
-                Stage::Answer(self.issue_code(approval, now).await?)
+            now: *now,
+        };
+        Ok(interaction::decide(action, transaction, &facts))
+    }
+
+    /// Commits what was decided, and says where the browser goes.
+    pub(super) async fn carry_out(
+        &self,
+        decision: InteractionDecision<'_>,
+        open: &OpenTransaction,
+    ) -> Result<Step, PageError> {
+        use InteractionDecision::{Approve, Redirect, Refuse, Show};
+        let OpenTransaction { transaction, client, person, now } = open;
+        match (decision, person) {
+            (Approve { request, scopes, consented, spend }, Some(person)) => {
+                let spend = spend.then(|| transaction::spend(transaction));
+                let approval = Approval { request, client, person, scopes, spend, consented };
+                self.issue_code(approval, *now).await.map(Step::Answer)
+            }
+            (Refuse { request, error, spend }, _) => {
+                if spend {
+                    self.commit(*now, Some(transaction::spend(transaction)), Vec::new()).await?;
+                }
+                Ok(Step::Answer(self.refusal(&request.to, &error)))
+            }
+            (Show(Page::Consent(_)) | Redirect(Page::Consent(_)), _) => {
+                Ok(Step::Consent(self.carry(transaction)))
             }
             // Without a person, the decision is to sign in.
-            (Next::Login(_), _) | (_, None) => Stage::Login,
-        })
+            (Show(Page::Login(_)) | Redirect(Page::Login(_)) | Approve { .. }, _) => {
+                Ok(Step::Login(self.carry(transaction)))
+            }
+        }
+    }
+
+    /// Both.
+    pub(super) async fn proceed(&self, action: Action, open: &OpenTransaction) -> Result<Step, PageError> {
+        let decision = self.decide(action, open).await?;
+        self.carry_out(decision, open).await
     }
 
     /// Issues a code: one commit that spends the transaction and inserts family, code and consent.
-    pub(super) async fn issue_code(
+    async fn issue_code(
         &self,
         approval: Approval<'_>,
         now: UnixTime,
     ) -> Result<AuthorizeResponse, PageError> {
-        let Approval { request, client, person, scopes, transaction, consented } = approval;
+        let Approval { request, client, person, scopes, spend, consented } = approval;
         let family = self.new_family(request, client, person, &scopes, now);
         let begun = family.id;
         let (code, digest) = self.opaque.issue(Opaque::Code, &self.random);
@@ -210,7 +207,6 @@ impl Provider {
                 updated_at: now,
             }));
         }
-        let spend = transaction.map(Transaction::spend);
         self.commit(now, spend, effects).await?;
         // Ending a session or withdrawing a consent revokes the families that exist. One created at the same
         // moment must not survive: either that commit sees this family, or this reads what it changed.

@@ -2,13 +2,18 @@
 
 use super::{
     Provider,
-    authorize::{Approval, Shown, Stage, Step},
+    authorize::{Shown, Step},
     browser::{Browser, PageError},
-    transaction::Transaction,
+    session::Person,
+    transaction::OpenTransaction,
 };
 use crate::{
     model::*,
-    protocol::{ErrorCode, OauthError, Params, interaction},
+    protocol::{
+        OauthError, Params,
+        interaction::{self, Action, InteractionDecision, Page},
+        transaction::{Continuation, SignInTransaction},
+    },
 };
 
 /// What the consent page says (R19).
@@ -38,67 +43,56 @@ impl Provider {
     /// The consent page of a transaction.
     pub async fn consent_page(&self, text: &str, browser: &Browser) -> Result<Shown<ConsentForm>, PageError> {
         let now = self.clock.now();
-        let transaction = self.resume(text, browser, now)?;
-        let client = self.client_of(&transaction).await?;
-        let person = self.person(browser, now).await?;
-        Ok(match self.stage(&transaction, &client, person, now).await? {
-            Stage::Login => Shown::Step(Step::Login(text.to_owned())),
-            Stage::Answer(answer) => Shown::Step(Step::Answer(answer)),
-            Stage::Consent { scopes, person } => {
-                let refreshable = interaction::is_refreshable(&scopes, &client);
-                let consent_shown_in = Some(person.session.id);
-                let shown = Transaction { consent_shown_in, ..transaction.clone() };
-                Shown::Page(ConsentForm {
-                    client_name: client.name.clone(),
-                    username: person.user.username.clone(),
-                    scopes,
-                    resources: transaction.request.resources.clone(),
-                    access_lifetime: client.access_lifetime,
-                    refresh_lifetime: refreshable.then_some(client.refresh_lifetime),
-                    redirect_uri: transaction.request.to.redirect_uri.clone(),
-                    transaction: self.carry(&shown),
-                    csrf: self.csrf_token(browser, now),
-                })
-            }
+        let mut open = self.reopen(text, browser, now).await?;
+        open.person = self.person(browser, now).await?;
+        let scopes = match self.decide(Action::ShowConsent, &open).await? {
+            InteractionDecision::Show(Page::Consent(scopes)) => scopes,
+            decision => return self.carry_out(decision, &open).await.map(Shown::Step),
+        };
+        Ok(match &open.person {
+            Some(person) => Shown::Page(self.consent_form(&open, person, scopes, browser)),
+            // Without a person, the decision is to sign in.
+            None => Shown::Step(Step::Login(text.to_owned())),
         })
+    }
+
+    fn consent_form(
+        &self,
+        open: &OpenTransaction,
+        person: &Person,
+        scopes: Scopes,
+        browser: &Browser,
+    ) -> ConsentForm {
+        let OpenTransaction { transaction, client, now, .. } = open;
+        let Continuation::Authorize(request) = &transaction.then;
+        let refreshable = interaction::is_refreshable(&scopes, client);
+        let shown = SignInTransaction { consent_shown_in: Some(person.session.id), ..transaction.clone() };
+        ConsentForm {
+            client_name: client.name.clone(),
+            username: person.user.username.clone(),
+            scopes,
+            resources: request.resources.clone(),
+            access_lifetime: client.access_lifetime,
+            refresh_lifetime: refreshable.then_some(client.refresh_lifetime),
+            redirect_uri: request.to.redirect_uri.clone(),
+            transaction: self.carry(&shown),
+            csrf: self.csrf_token(browser, *now),
+        }
     }
 
     /// The posted consent form. Everything is decided anew: a form proves a choice, nothing else.
     pub async fn consent(&self, form: &Params<'_>, browser: &Browser) -> Result<Step, PageError> {
         let now = self.clock.now();
         self.check_csrf(browser, form, now)?;
-        let text = form.require("tx")?;
-        let transaction = self.resume(text, browser, now)?;
-        let client = self.client_of(&transaction).await?;
-        let request = &transaction.request;
-        match form.require("action")? {
-            "allow" => {}
-            "deny" => {
-                self.close(&transaction, now).await?;
-                let error = OauthError::new(ErrorCode::AccessDenied, "The person did not allow it.");
-                return Ok(Step::Answer(self.refusal(&request.to, &error)));
-            }
+        let mut open = self.reopen(form.require("tx")?, browser, now).await?;
+        let action = match form.require("action")? {
+            "allow" => Action::Allow,
+            "deny" => Action::Deny,
             _ => return Err(OauthError::invalid_request("The action must be allow or deny.").into()),
+        };
+        if action == Action::Allow {
+            open.person = self.person(browser, now).await?;
         }
-        let person = self.person(browser, now).await?;
-        Ok(match self.stage(&transaction, &client, person, now).await? {
-            Stage::Login => Step::Login(text.to_owned()),
-            Stage::Answer(answer) => Step::Answer(answer),
-            // The page named its person: only the person it was shown to can answer it.
-            Stage::Consent { person, .. } if transaction.consent_shown_in != Some(person.session.id) => {
-                Step::Consent(text.to_owned())
-            }
-            Stage::Consent { scopes, person } => {
-                let approval = Approval {
-                    request,
-                    client: &client,
-                    person: &person,
-                    scopes,
-                    transaction: Some(&transaction),
-                    consented: true,
-                };
-                Step::Answer(self.issue_code(approval, now).await?)
-            }
-        })
+        self.proceed(action, &open).await
     }
 }

@@ -31,7 +31,7 @@ impl Provider {
         let client = self.authenticate_confidential(request, now, &mut asked).await?;
         let token = request.form.require("token")?;
         let strict = client.strict || request.form.get("strict") == Some("true");
-        let (mut caller, mut buffer) = (Caller::new(client, now), TokenBuffer::take());
+        let (mut caller, mut buffer) = (IntrospectionCaller::new(client, now), TokenBuffer::take());
         let mut answer = Vec::with_capacity(ANSWER);
         if let Some(found) = self.resolve(token, &mut caller, &mut buffer).await?
             && !self.revocations.is_revoked(&found.revocable(), strict).await?
@@ -60,7 +60,7 @@ impl Provider {
             return Err(OauthError::invalid_request("A batch has at most 1000 tokens.").into());
         }
         let strict = client.strict;
-        let (mut caller, mut buffer) = (Caller::new(client, now), TokenBuffer::take());
+        let (mut caller, mut buffer) = (IntrospectionCaller::new(client, now), TokenBuffer::take());
         let mut batch = Batch::of(tokens.len());
         for token in tokens {
             match self.resolve(token, &mut caller, &mut buffer).await? {
@@ -83,7 +83,7 @@ impl Provider {
     async fn resolve<'b>(
         &self,
         token: &str,
-        caller: &mut Caller,
+        caller: &mut IntrospectionCaller,
         buffer: &'b mut TokenBuffer,
     ) -> Result<Option<Found<'b>>, ProviderError> {
         match self.open_access_into(token, caller.now, buffer) {
@@ -93,8 +93,12 @@ impl Provider {
     }
 
     /// Whether the token's client is valid and the caller may see the token.
-    async fn may_see(&self, claims: &AccessClaims, caller: &mut Caller) -> Result<bool, ProviderError> {
-        let Caller { client: asking, seen, .. } = caller;
+    async fn may_see(
+        &self,
+        claims: &AccessClaims,
+        caller: &mut IntrospectionCaller,
+    ) -> Result<bool, ProviderError> {
+        let IntrospectionCaller { client: asking, seen, .. } = caller;
         // The caller was just loaded; what is its own needs no second look.
         if claims.client == asking.key {
             return Ok(true);
@@ -129,7 +133,7 @@ impl Provider {
     async fn refresh_facts(
         &self,
         token: &str,
-        caller: &Caller,
+        caller: &IntrospectionCaller,
     ) -> Result<Option<Found<'static>>, ProviderError> {
         // The keyed part of the token is checked first, so garbage costs no statement.
         let Some(digest) = self.opaque.digest_of(Opaque::RefreshToken, token) else { return Ok(None) };
@@ -142,13 +146,13 @@ impl Provider {
 }
 
 /// The caller of an introspection, and what was looked up for its tokens so far.
-struct Caller {
+struct IntrospectionCaller {
     client: Arc<Client>,
     now: UnixTime,
     seen: Seen,
 }
 
-impl Caller {
+impl IntrospectionCaller {
     fn new(client: Arc<Client>, now: UnixTime) -> Self {
         Self { client, now, seen: Seen::default() }
     }

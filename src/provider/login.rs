@@ -2,16 +2,19 @@
 
 use super::{
     Provider, ProviderError,
-    authorize::{Shown, Stage, Step},
+    authorize::{Shown, Step},
     browser::{Browser, PageError},
     session::Person,
-    transaction::Transaction,
+    transaction::OpenTransaction,
 };
 use crate::{
     model::*,
     observe::Login as Attempt,
     protocol::{
-        ErrorCode, OauthError, Params, password_policy,
+        Params,
+        interaction::{Action, InteractionDecision},
+        password_policy,
+        transaction::Continuation,
         username::{self, MAX_USERNAME},
     },
     store::Effect,
@@ -70,29 +73,32 @@ impl Provider {
             let form = self.login_form(None, browser, "", now);
             return Ok(person.is_none().then_some(Shown::Page(form)));
         };
-        let transaction = self.resume(text, browser, now)?;
-        let client = self.client_of(&transaction).await?;
-        Ok(Some(match self.stage(&transaction, &client, person, now).await? {
-            Stage::Login => {
-                let hint = transaction.request.login_hint.as_deref().unwrap_or("");
-                Shown::Page(self.login_form(Some((&transaction, &client)), browser, hint, now))
+        let open = OpenTransaction { person, ..self.reopen(text, browser, now).await? };
+        Ok(Some(match self.decide(Action::ShowLogin, &open).await? {
+            InteractionDecision::Show(_) => {
+                let Continuation::Authorize(request) = &open.transaction.then;
+                let hint = request.login_hint.as_deref().unwrap_or("");
+                Shown::Page(self.login_form(Some(&open), browser, hint, now))
             }
-            Stage::Consent { .. } => Shown::Step(Step::Consent(text.to_owned())),
-            Stage::Answer(answer) => Shown::Step(Step::Answer(answer)),
+            decision => Shown::Step(self.carry_out(decision, &open).await?),
         }))
     }
 
     fn login_form(
         &self,
-        transaction: Option<(&Transaction, &Client)>,
+        open: Option<&OpenTransaction>,
         browser: &Browser,
         username: &str,
         now: UnixTime,
     ) -> LoginForm {
+        let redirect_uri = |open: &OpenTransaction| {
+            let Continuation::Authorize(request) = &open.transaction.then;
+            request.to.redirect_uri.clone()
+        };
         LoginForm {
-            client_name: transaction.map(|(_, client)| client.name.clone()),
-            redirect_uri: transaction.map(|(transaction, _)| transaction.request.to.redirect_uri.clone()),
-            transaction: transaction.map(|(transaction, _)| self.carry(transaction)),
+            client_name: open.map(|open| open.client.name.clone()),
+            redirect_uri: open.map(redirect_uri),
+            transaction: open.map(|open| self.carry(&open.transaction)),
             csrf: self.csrf_token(browser, now),
             username: username.chars().take(MAX_USERNAME).collect(),
         }
@@ -102,47 +108,31 @@ impl Provider {
     pub async fn login(&self, form: &Params<'_>, browser: &Browser) -> Result<Login, PageError> {
         let now = self.clock.now();
         self.check_csrf(browser, form, now)?;
-        let transaction = form.get("tx").map(|text| self.resume(text, browser, now)).transpose()?;
-        let client = match &transaction {
-            Some(transaction) => Some(self.client_of(transaction).await?),
+        let open = match form.get("tx") {
+            Some(text) => Some(self.reopen(text, browser, now).await?),
             None => None,
         };
-        let both = transaction.as_ref().zip(client.as_deref());
-        if let (Some("cancel"), Some((transaction, _))) = (form.get("action"), both) {
-            self.close(transaction, now).await?;
-            let error = OauthError::new(ErrorCode::AccessDenied, "The person did not sign in.");
-            return Ok(Login::Cancelled(Step::Answer(self.refusal(&transaction.request.to, &error))));
+        if let (Some("cancel"), Some(open)) = (form.get("action"), &open) {
+            return self.proceed(Action::CancelLogin, open).await.map(Login::Cancelled);
         }
         let (name, password) = (form.get("username").unwrap_or(""), form.get("password").unwrap_or(""));
         let user = match self.check_password(name, password).await {
             Ok(Ok(user)) => user,
-            Ok(Err(fault)) => return Ok(Login::Again(self.login_form(both, browser, name, now), fault)),
+            Ok(Err(fault)) => {
+                return Ok(Login::Again(self.login_form(open.as_ref(), browser, name, now), fault));
+            }
             Err(error) => return Err(error.into()),
         };
         let (person, cookie) = self.sign_in(user, browser, now).await?;
-        let step = match both {
-            Some((transaction, client)) => {
-                let begun_session = Some(person.session.id);
-                let transaction = Transaction { begun_session, ..transaction.clone() };
-                self.after_login(&transaction, client, person, now).await.map(Some)
+        let step = match open {
+            Some(mut open) => {
+                open.transaction.begun_session = Some(person.session.id);
+                open.person = Some(person);
+                self.proceed(Action::SignedIn, &open).await.map(Some)
             }
             None => Ok(None),
         };
         Ok(Login::SignedIn { cookie, step })
-    }
-
-    async fn after_login(
-        &self,
-        transaction: &Transaction,
-        client: &Client,
-        person: Person,
-        now: UnixTime,
-    ) -> Result<Step, PageError> {
-        Ok(match self.stage(transaction, client, Some(person), now).await? {
-            Stage::Login => Step::Login(self.carry(transaction)),
-            Stage::Consent { .. } => Step::Consent(self.carry(transaction)),
-            Stage::Answer(answer) => Step::Answer(answer),
-        })
     }
 
     /// Whose name and password these are. The same work whether or not there is such a user (R56).

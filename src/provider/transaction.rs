@@ -1,19 +1,19 @@
-//! A login transaction: an authorization request on its way through sign-in and consent.
-//!
-//! It is sealed and carried by the browser, so a million unfinished sign-ins cost nothing
-//! (T33). It is bound to the browser that began it, ends soon, and its id is spent by the commit
-//! that issues its code (R59).
+//! RFC 9700 §4.7 — transactions: beginning, sealing, taking up again, and ending them.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use super::{
     Provider,
     browser::{Browser, PageError},
+    session::Person,
 };
 use crate::{
     crypto::{base64url, digest::equal, keys::Purpose},
     model::*,
-    protocol::{OauthError, authorize::AuthorizeRequest},
+    protocol::{
+        OauthError, authorize,
+        transaction::{Continuation, SignInTransaction},
+    },
     store::Spend,
 };
 
@@ -22,76 +22,62 @@ const PLACE: &[u8] = b"login";
 /// The longest sealed transaction, in characters; what fits into a URL everywhere.
 pub const MAX_TRANSACTION: usize = 6 * 1024;
 
-/// An authorization request under way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Transaction {
-    /// Spent once.
-    #[serde(rename = "i")]
-    pub id: Id,
-    /// It cannot be continued from then on.
-    #[serde(rename = "e")]
-    pub expires_at: UnixTime,
-    /// Digest of the cookie of the browser that began it, in base64url.
-    #[serde(rename = "b")]
-    pub browser: String,
-    /// The session that was begun in it: its person was just asked to sign in.
-    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
-    pub begun_session: Option<SessionId>,
-    /// The session that the consent page was shown in, when it was.
-    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
-    pub consent_shown_in: Option<SessionId>,
-    /// What is asked.
-    #[serde(rename = "r")]
-    pub request: AuthorizeRequest,
-    /// Whether it has been given to a browser: then it must be spent.
-    #[serde(skip, default = "carried")]
-    pub carried: bool,
+/// A transaction with what was loaded for it.
+#[derive(Clone, Debug)]
+pub(super) struct OpenTransaction {
+    pub transaction: SignInTransaction,
+    /// The client that waits for its end.
+    pub client: Arc<Client>,
+    /// The person who is signed in in this browser, if that was looked up.
+    pub person: Option<Person>,
+    pub now: UnixTime,
 }
 
-/// What can be read was carried.
-fn carried() -> bool {
-    true
-}
-
-impl Transaction {
-    /// What uses it up.
-    pub(super) fn spend(&self) -> Spend {
-        Spend::Once { id: self.id, expires_at: self.expires_at }
-    }
+/// What uses a transaction up.
+pub(super) fn spend(transaction: &SignInTransaction) -> Spend {
+    Spend::Once { id: transaction.id, expires_at: transaction.expires_at }
 }
 
 impl Provider {
-    pub(super) fn begin(&self, request: AuthorizeRequest, browser: &Browser, now: UnixTime) -> Transaction {
-        Transaction {
+    pub(super) fn begin(&self, then: Continuation, browser: &Browser, now: UnixTime) -> SignInTransaction {
+        SignInTransaction {
             id: self.id(),
             expires_at: now.plus(self.policy.login_lifetime),
             browser: base64url::encode(&browser.digest.0),
             begun_session: None,
             consent_shown_in: None,
-            request,
+            then,
             carried: false,
         }
     }
 
-    /// Ends a transaction whose person said no: it cannot be taken up again (R59).
-    pub(super) async fn close(&self, transaction: &Transaction, now: UnixTime) -> Result<(), PageError> {
-        self.commit(now, Some(transaction.spend()), Vec::new()).await?;
-        Ok(())
+    /// The transaction that a browser brings back, and its client, if that may still have what the transaction
+    /// asks for. The person is not looked up.
+    pub(super) async fn reopen(
+        &self,
+        text: &str,
+        browser: &Browser,
+        now: UnixTime,
+    ) -> Result<OpenTransaction, PageError> {
+        let transaction = self.resume(text, browser, now)?;
+        let Continuation::Authorize(request) = &transaction.then;
+        let client = self.store.client_by_key(request.client).await?;
+        let client = client.filter(|client| authorize::still_allowed(request, client));
+        let client = client.ok_or_else(|| {
+            let error = "The application's registration has changed. Go back to it and start again.";
+            OauthError::invalid_request(error)
+        })?;
+        Ok(OpenTransaction { transaction, client, person: None, now })
     }
 
     /// The transaction as text, for URLs and form fields.
-    pub(super) fn carry(&self, transaction: &Transaction) -> String {
+    pub(super) fn carry(&self, transaction: &SignInTransaction) -> String {
         let json = serde_json::to_vec(transaction).expect("a transaction is plain data");
         self.sealer.seal_text(Purpose::Cookie, PLACE, &json)
     }
 
     /// The transaction a browser brings back; refused to every other browser, and after its time.
-    pub(super) fn resume(
-        &self,
-        text: &str,
-        browser: &Browser,
-        now: UnixTime,
-    ) -> Result<Transaction, PageError> {
+    fn resume(&self, text: &str, browser: &Browser, now: UnixTime) -> Result<SignInTransaction, PageError> {
         let unknown = || {
             OauthError::invalid_request("This link is damaged. Go back to the application and start again.")
         };
@@ -99,7 +85,7 @@ impl Provider {
             return Err(unknown().into());
         }
         let json = self.sealer.open_text(Purpose::Cookie, PLACE, text).ok_or_else(unknown)?;
-        let transaction: Transaction = serde_json::from_slice(&json).map_err(|_| unknown())?;
+        let transaction: SignInTransaction = serde_json::from_slice(&json).map_err(|_| unknown())?;
         if !equal(transaction.browser.as_bytes(), base64url::encode(&browser.digest.0).as_bytes()) {
             // R59: a sign-in of another browser, sent to this one as a link.
             self.metrics.security_event(SecurityEvent::SessionFixationBlocked);
