@@ -19,6 +19,10 @@ load *ARGS:
 tidy:
     cargo test --locked --test tidy
 
+# Write docs/security-traceability.md anew: which test holds which requirement
+traceability:
+    CHANCERY_UPDATE=1 cargo test --locked --test tidy the_page_of_tests
+
 # Licences, advisories and bans of the dependencies (needs cargo-deny)
 deny:
     cargo deny check

@@ -36,7 +36,7 @@ pub(super) async fn restored(config: Config, out: Output) -> Result<(), Failure>
     let _alone = Node::lock(&config.store.location())?;
     let store = Node::open_store(&config).await?.store();
     let now = Clock::system().now();
-    // DESIGN §6: nothing issued before is alive by then.
+    // ARCHITECTURE.md, Revocation: nothing issued before is alive by then.
     let until = now.plus(MAX_ACCESS_LIFETIME).plus(2 * 60 * 60);
     store.restored(now, until).await?;
     let next = if config.store.is_postgres() {

@@ -1,4 +1,4 @@
-//! The key ring: the signing keys as they stand, an immutable snapshot (DESIGN §5).
+//! The key ring: the signing keys as they stand, an immutable snapshot (R50).
 
 use std::sync::Arc;
 

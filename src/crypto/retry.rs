@@ -1,4 +1,4 @@
-//! The seal of the answer kept for a refresh token's retry window (DESIGN §5).
+//! The seal of the answer kept for a refresh token's retry window (R24; SECURITY.md).
 //!
 //! The key comes from the presented token itself, which the store does not hold: database and master key
 //! together do not open it.

@@ -1,4 +1,4 @@
-//! The seal: values that only Chancery can read or make (DESIGN §5).
+//! The seal: values that only Chancery can read or make (ARCHITECTURE.md, Tokens and keys).
 //!
 //! A sealed value is version ‖ master key id ‖ salt ‖ nonce ‖ ciphertext ‖ tag. The associated data is
 //! header ‖ purpose ‖ place, so that a value sealed for one place is worthless anywhere else.

@@ -115,7 +115,7 @@ pub async fn copy(from: &dyn Records, to: &dyn Records, now: UnixTime) -> Result
     }
     let sums = tables.iter().map(|table| (table.class.table().to_owned(), table.sum.clone()));
     let note = Note { tables: Some(sums.collect()), ..note };
-    // DESIGN §6: another epoch is another history. Nodes and caches that knew the source know none so high.
+    // ARCHITECTURE.md, Revocation: another epoch is another history. Nodes and caches that knew the source know none so high.
     let epoch = now.0.max(position.epoch + 1);
     to.put_copy_note(written(&note), Some(epoch)).await?;
     Ok(Copied { tables, source_changed: source.is_outdated().await? })

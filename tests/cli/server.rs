@@ -120,7 +120,7 @@ fn a_restored_backup_revives_no_token() {
     assert_eq!(server.terminate(), Some(0));
 }
 
-/// DESIGN §9: resources may be declared in the configuration.
+/// RFC 8707 §2: resources may be declared in the configuration.
 #[test]
 fn a_declared_resource_is_known_from_the_start() {
     let place = Place::new();

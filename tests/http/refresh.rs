@@ -1,4 +1,4 @@
-//! RFC 6749 §6 and DESIGN §5 — rotation, families, the retry window.
+//! RFC 6749 §6, R24 — rotation, families, the retry window.
 
 use std::time::Duration;
 

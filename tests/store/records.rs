@@ -167,7 +167,7 @@ async fn everything_works_on_the_other_side(from: Installation, to: Installation
     }
 }
 
-/// DESIGN §6: whoever knew the old store must not take the new feed for its continuation.
+/// F21: whoever knew the old store must not take the new feed for its continuation.
 async fn the_feed_begins_anew_above_every_epoch_known(from: Installation, to: Installation) {
     fill(&from.store).await;
     from.store.restored(NOW.plus(1000), LATER).await.unwrap();

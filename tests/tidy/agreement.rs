@@ -68,7 +68,7 @@ fn a_misnamed_migration_is_noticed() {
     assert_one(&check(&["1.sql"]), "V<n>__name.sql");
 }
 
-/// DESIGN §1: SQL and Rust of the two drivers lie in files of the same names.
+/// SQL and Rust of the two drivers lie in files of the same names.
 #[test]
 fn the_store_drivers_have_the_same_files() {
     let of = |store: &str| {

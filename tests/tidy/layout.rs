@@ -1,4 +1,4 @@
-//! The top level, and what may lie in it (DESIGN §2).
+//! The top level, and what may lie in it (ARCHITECTURE.md).
 
 use crate::{
     assert_none, assert_one,
@@ -103,7 +103,9 @@ fn strangers(files: &[String]) -> Vec<String> {
     let mut tops: Vec<&str> = files.iter().filter_map(|path| path.split('/').next()).collect();
     tops.dedup();
     let strange = tops.iter().filter(|top| !ALLOWED.contains(top));
-    strange.map(|top| format!("{top}:1: not in the list of DESIGN §2; move it into a folder")).collect()
+    strange
+        .map(|top| format!("{top}:1: not in the list of what lies at the top; move it into a folder"))
+        .collect()
 }
 
 fn missing(files: &[String]) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Sizes (DESIGN §3): a file that outgrows them usually holds two ideas.
+//! Sizes (ARCHITECTURE.md, Invariants): a file that outgrows them usually holds two ideas.
 
 use crate::{
     assert_none, assert_one,
