@@ -1,4 +1,4 @@
-//! The architecture's rules as tests (DESIGN §1–§3, ARCHITECTURE.md): what this file and its folder do
+//! The architecture's rules as tests (ARCHITECTURE.md): what this file and its folder do
 //! not allow does not get in.
 //!
 //! Each rule is a plain line scanner with two tests: one runs it over the repository, the other over a
@@ -25,6 +25,8 @@ mod requirements;
 mod size;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/type_names.rs"]
+mod type_names;
 #[path = "tidy/words.rs"]
 mod words;
 

@@ -1,54 +1,60 @@
-//! Who may import whom (DESIGN §3). What is not listed is forbidden.
+//! Who may import whom: the table of layers in ARCHITECTURE.md, which is read here. What it does not list is
+//! forbidden, and what it lists is used.
+
+use std::collections::BTreeSet;
 
 use crate::{
     assert_none, assert_one,
-    source::{Source, sources},
+    source::{Source, sources, text},
 };
 
-/// Layer, and the module paths it may use besides its own.
-const MAY_USE: &[(&str, &[&str])] = &[
-    ("model", &[]),
-    ("config", &["model"]),
-    ("crypto", &["model"]),
-    // The CPU-only checks of digests and signatures: everything else in crypto needs keys or randomness.
-    ("protocol", &["model", "crypto::digest", "crypto::verify"]),
-    ("observe", &["model"]),
-    ("resilience", &["model", "observe"]),
-    ("store", &["model", "observe", "resilience"]),
-    ("store::sqlite", &["store", "model", "observe", "crypto::seal"]),
-    ("store::postgres", &["store", "model", "observe", "crypto::seal"]),
-    ("limit", &["model", "observe", "resilience"]),
-    ("cache", &["store", "limit", "model", "crypto::seal", "observe", "resilience"]),
-    ("provider", &["protocol", "model", "crypto", "store", "limit", "observe", "resilience"]),
-    (
-        "http",
-        &[
-            "provider",
-            "protocol",
-            "model",
-            "config",
-            "limit",
-            "observe",
-            // A request's time begins here (decision 14), and refusals spread the moments of return.
-            "resilience::deadline",
-            "resilience::in_moments",
-            "resilience::jitter",
-        ],
-    ),
-    ("app", &["*"]),
-    ("cli", &["*"]),
-];
+/// A row of the table.
+struct Layer {
+    /// `store::sqlite` for `src/store/sqlite/`.
+    name: String,
+    /// The module paths it may use besides its own; `None` for everything.
+    may_use: Option<Vec<String>>,
+}
 
-/// Layers that are a folder inside another one.
-const NESTED: &[&str] = &["store::sqlite", "store::postgres"];
+/// The rows that begin with a folder of `src/`. The third column names what the layer may use.
+fn table(page: &str) -> Vec<Layer> {
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let name = cells.get(1)?.strip_prefix("`src/")?.strip_suffix("/`")?.replace('/', "::");
+        let quoted = cells.get(3)?.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        Some(Layer { name, may_use: (cells[3] != "everything").then_some(quoted) })
+    };
+    page.lines().filter_map(row).collect()
+}
+
+fn the_table() -> Vec<Layer> {
+    table(&text("ARCHITECTURE.md"))
+}
 
 #[test]
 fn every_layer_imports_only_what_the_table_allows() {
-    assert_none(sources().iter().flat_map(misplaced_imports).collect());
+    let layers = the_table();
+    assert_none(sources().iter().flat_map(|source| misplaced_imports(&layers, source)).collect());
+}
+
+#[test]
+fn the_table_lists_no_layer_and_no_use_that_is_not_there() {
+    assert_none(phantoms(&the_table(), &sources()));
+}
+
+#[test]
+fn a_phantom_in_the_table_is_noticed() {
+    let layers = table("| `src/a/` | A. | `b`, `c::d` |\n| `src/b/` | B. | – |\n");
+    let uses = |code: &str| [Source::new("src/a/mod.rs", code), Source::new("src/b/mod.rs", "")];
+    assert_none(phantoms(&layers, &uses("use crate::{b::B, c::d::D};\n")));
+    assert_one(&phantoms(&layers, &uses("use crate::{b::B, c::e::D};\n")), "a uses nothing of c::d");
+    assert_one(&phantoms(&layers, &uses("use crate::{b::B, c::d};\n")[..1]), "b is no folder");
 }
 
 #[test]
 fn a_forbidden_import_is_noticed_in_every_spelling() {
+    let layers = the_table();
+    let misplaced_imports = |source: &Source| misplaced_imports(&layers, source);
     for line in [
         "use crate::store::Store;",
         "use crate::{model::Id, store::Store};",
@@ -68,25 +74,21 @@ fn a_forbidden_import_is_noticed_in_every_spelling() {
     assert_none(misplaced_imports(&Source::new("src/protocol/a.rs", good)));
 }
 
-fn misplaced_imports(source: &Source) -> Vec<String> {
-    if !source.path.starts_with("src/") || ["lib", "main"].contains(&source.stem()) {
-        return Vec::new();
-    }
-    let module = source.module();
-    let layer = layer_of(&module.join("::")).to_owned();
-    let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == layer) else {
-        return vec![format!("{}:1: {layer} is no layer; put it where DESIGN §3 says", source.path)];
+fn misplaced_imports(layers: &[Layer], source: &Source) -> Vec<String> {
+    let Some(module) = layered(source) else { return Vec::new() };
+    let layer = layer_of(layers, &module.join("::"));
+    let Some(row) = layers.iter().find(|row| row.name == layer) else {
+        let place = "put it into a folder that the table in ARCHITECTURE.md lists";
+        return vec![format!("{}:1: {layer} is no layer; {place}", source.path)];
     };
+    let Some(may_use) = &row.may_use else { return Vec::new() };
     let mut findings = Vec::new();
     for (line, path) in imports(source, &module) {
-        let target = layer_of(&path);
-        let covered = |name: &&str| {
-            *name == "*"
-                || (layer_of(name) == target && (*name == path || path.starts_with(&format!("{name}::"))))
-        };
-        if target != layer && !allowed.iter().any(covered) {
+        let target = layer_of(layers, &path);
+        let covered = |name: &String| layer_of(layers, name) == target && within(&path, name);
+        if target != layer && !may_use.iter().any(covered) {
             let short: Vec<&str> = path.split("::").take(2).collect();
-            let short = if target.contains("::") { target.to_owned() } else { short.join("::") };
+            let short = if target.contains("::") { target } else { short.join("::") };
             let finding = format!(
                 "{}:{line}: {layer} may not use {short}; pass what is needed in, or move the code",
                 source.path
@@ -97,10 +99,49 @@ fn misplaced_imports(source: &Source) -> Vec<String> {
     findings
 }
 
-/// The layer a path below the crate belongs to.
-fn layer_of(path: &str) -> &str {
-    let inside = |layer: &&&str| path == **layer || path.starts_with(&format!("{layer}::"));
-    NESTED.iter().find(inside).copied().unwrap_or_else(|| path.split("::").next().unwrap_or_default())
+/// What the table lists and the sources do not have.
+fn phantoms(layers: &[Layer], sources: &[Source]) -> Vec<String> {
+    let mut uses = BTreeSet::new();
+    let mut folders = BTreeSet::new();
+    for source in sources {
+        let Some(module) = layered(source) else { continue };
+        let layer = layer_of(layers, &module.join("::"));
+        uses.extend(imports(source, &module).into_iter().map(|(_, path)| (layer.clone(), path)));
+        folders.insert(layer);
+    }
+    let mut findings = Vec::new();
+    let gone = layers.iter().filter(|row| !folders.contains(&row.name));
+    findings.extend(gone.map(|row| format!("ARCHITECTURE.md:1: {} is no folder; remove its row", row.name)));
+    for row in layers {
+        for name in row.may_use.iter().flatten() {
+            if !uses.iter().any(|(layer, path)| *layer == row.name && within(path, name)) {
+                findings.push(format!(
+                    "ARCHITECTURE.md:1: {} uses nothing of {name}; remove it from its row",
+                    row.name
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// The module of a file that belongs to a layer.
+fn layered(source: &Source) -> Option<Vec<&str>> {
+    let inside = source.path.starts_with("src/") && !["lib", "main"].contains(&source.stem());
+    inside.then(|| source.module())
+}
+
+fn within(path: &str, module: &str) -> bool {
+    path == module || path.starts_with(&format!("{module}::"))
+}
+
+/// The layer a path below the crate belongs to: a folder within a folder, where the table has one.
+fn layer_of(layers: &[Layer], path: &str) -> String {
+    let inside = layers.iter().map(|row| &row.name).filter(|name| name.contains("::") && within(path, name));
+    inside
+        .max_by_key(|name| name.len())
+        .cloned()
+        .unwrap_or_else(|| path.split("::").next().unwrap_or_default().to_owned())
 }
 
 /// Every path below the crate's root that the file names, with its line.
