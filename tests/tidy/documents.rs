@@ -94,6 +94,28 @@ fn a_path_that_does_not_exist_is_noticed() {
 }
 
 #[test]
+fn the_index_leads_to_every_page() {
+    let pages: Vec<String> = files().into_iter().filter(|path| path.starts_with("docs/")).collect();
+    assert_none(unlisted_pages(&pages, &text("docs/index.md")));
+}
+
+#[test]
+fn a_page_that_the_index_leaves_out_is_noticed() {
+    let pages = ["docs/index.md", "docs/a.md", "docs/decisions/0001-a.md"].map(str::to_owned);
+    assert_none(unlisted_pages(&pages, "see [a.md](a.md)"));
+    assert_one(&unlisted_pages(&pages, "see [b.md](b.md)"), "docs/a.md is not in docs/index.md");
+}
+
+/// The decisions are found by their folder.
+fn unlisted_pages(files: &[String], index: &str) -> Vec<String> {
+    let pages =
+        files.iter().filter_map(|path| path.strip_prefix("docs/").filter(|name| name.ends_with(".md")));
+    let pages = pages.filter(|name| *name != "index.md" && !name.contains('/'));
+    let missing = pages.filter(|name| !index.contains(&format!("]({name})")));
+    missing.map(|name| format!("docs/index.md:1: docs/{name} is not in docs/index.md; add its row")).collect()
+}
+
+#[test]
 fn the_readme_says_which_file_holds_which_specification() {
     let readme = text("README.md");
     for specification in

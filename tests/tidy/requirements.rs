@@ -205,10 +205,10 @@ fn item(code: &str) -> Option<&str> {
 /// The page that says which tests hold what.
 fn traceability(rows: &[Row], sources: &[Source]) -> String {
     let named = named(sources);
-    let mut page = format!(
+    let mut page = String::from(
         "# Which test holds which requirement\n\nGenerated from the comments of the tests by `just traceability`; \
          what the numbers mean is in [requirements.md](requirements.md). A file without a test's name holds \
-         the number as a whole. What is planned has no entry.\n"
+         the number as a whole. What is planned has no entry.\n",
     );
     let parts = [('R', "Requirements"), ('T', "Attacks"), ('I', "Invariants"), ('F', "Faults")];
     for (letter, title) in parts {
