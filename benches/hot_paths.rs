@@ -120,7 +120,7 @@ fn open(site: &Site) -> Path<'_> {
 }
 
 fn jwks(site: &Site) -> Path<'_> {
-    repeated(|| site.provider().keys.load().jwks_json().as_bytes().to_vec())
+    repeated(|| site.provider().key_ring.load().jwks_json().as_bytes().to_vec())
 }
 
 fn params(_: &Site) -> Path<'_> {

@@ -147,7 +147,7 @@ impl Site {
             Request::IntrospectJwt => self.introspected(&self.introspect_jwt).await,
             Request::TokenSealed => self.token(0).await,
             Request::TokenJwt => self.token(1).await,
-            Request::Userinfo => self.provider().userinfo(&self.bearer).await.expect("claims"),
+            Request::Userinfo => self.provider().tokens.userinfo(&self.bearer).await.expect("claims"),
             Request::Batch => self.batch(self.batch.len()).await,
         }
     }
@@ -156,17 +156,17 @@ impl Site {
     pub async fn batch(&self, tokens: usize) -> Vec<u8> {
         let provider = self.provider();
         let tokens: Vec<&str> = self.batch[..tokens].iter().map(String::as_str).collect();
-        let answer = provider.introspect_batch(&self.request(0, ""), Ok(&tokens)).await;
+        let answer = provider.tokens.introspect_batch(&self.request(0, ""), Ok(&tokens)).await;
         answer.expect("answers")
     }
 
     async fn introspected(&self, form: &str) -> Vec<u8> {
-        self.provider().introspect(&self.request(0, form)).await.expect("an answer")
+        self.provider().tokens.introspect(&self.request(0, form)).await.expect("an answer")
     }
 
     async fn token(&self, client: usize) -> Vec<u8> {
         let request = self.request(client, "grant_type=client_credentials&scope=read");
-        self.provider().token(&request).await.expect("a token").body
+        self.provider().tokens.token(&request).await.expect("a token").body
     }
 
     fn request<'r>(&'r self, client: usize, form: &'r str) -> ClientRequest<'r> {
@@ -234,7 +234,7 @@ impl Site {
         ])
         .await;
         let form = format!("grant_type=refresh_token&refresh_token={}", text.expose());
-        access_token(&provider.token(&self.request(0, &form)).await.expect("tokens").body)
+        access_token(&provider.tokens.token(&self.request(0, &form)).await.expect("tokens").body)
     }
 }
 

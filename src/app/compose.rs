@@ -24,7 +24,7 @@ use crate::{
     model::Secret,
     observe::Metrics,
     protocol::{Policy, key_rotation::Rotation, registration::MAX_ACCESS_LIFETIME},
-    provider::{Provider, SigningLane, password::PasswordLane},
+    provider::{IssuerContext, Provider, SigningLane, password::PasswordLane},
     resilience::{Breaker, BreakerOptions, Clock},
     store::{Guard, GuardOptions, Store, sqlite::ServeLock},
 };
@@ -114,19 +114,17 @@ impl Node {
         let passwords = password_lane(&config, &random, &metrics)?;
         let signing = SigningLane::start(cores()).map_err(|error| no_threads("signatures", &error))?;
         let reads: Arc<dyn Store> = if opening == Opening::Server { cached.clone() } else { store };
-        let provider = Provider {
+        let context = IssuerContext {
             store: reads,
-            revocations: cached.tail().clone(),
             opaque: Opaques::new(&masters),
             sealer,
-            keys: arc_swap::ArcSwap::from_pointee(KeyRing::default()),
+            key_ring: arc_swap::ArcSwap::from_pointee(KeyRing::default()),
             policy: policy(&config),
             random,
             clock,
-            passwords,
-            signing,
             metrics,
         };
+        let provider = Provider::new(context, cached.tail().clone(), passwords, signing);
         let (rotation, provider) = (rotation(&config), Arc::new(provider));
         Ok(Self { rotation, provider, config, backend, guard, cached, redis, _serving: lock })
     }

@@ -165,10 +165,10 @@ async fn populate(node: &Node) -> Result<(), AppError> {
     let provider = &node.provider;
     let algorithms = &node.config.keys.algorithms;
     for (client, secret) in clients(&node.config) {
-        provider.create_client_with_secret(client, secret, algorithms).await?;
+        provider.administration.create_client_with_secret(client, secret, algorithms).await?;
     }
     let password = Secret::new(PASSWORD.to_owned());
-    provider.create_user(USER, claims(), Some(&password)).await?;
+    provider.administration.create_user(USER, claims(), Some(&password)).await?;
     Ok(())
 }
 

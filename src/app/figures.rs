@@ -106,8 +106,8 @@ impl Figures {
             metrics.set_feed_staleness(staleness.unwrap_or(Duration::MAX));
             let index = figures.cached.tail().index();
             metrics.set_revocations(index.len(), index.overflowed_clients().len());
-            figures.provider.passwords.sample();
-            metrics.set_lane(Lane::Signing, figures.provider.signing.queued());
+            figures.provider.sign_in.passwords.sample();
+            metrics.set_lane(Lane::Signing, figures.provider.tokens.signing.queued());
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             for now in figures.cached.stats().into_iter().chain(figures.cached.shared_stats()) {
                 let before = seen.insert((now.cache, now.tier), now).unwrap_or_default();
@@ -161,7 +161,7 @@ impl Figures {
             (false, true) => "ready",
             (false, false) => "not ready",
         };
-        let keys = self.provider.keys.load();
+        let keys = self.provider.key_ring.load();
         let key = |key: &crate::crypto::keyring::RingKey| json!({ "kid": key.kid, "alg": key.alg.as_str(), "state": key.state.as_str() });
         let tail = self.cached.tail();
         let store_breaker = self.guard.as_ref().map(|guard| breaker(guard.breaker().state()));

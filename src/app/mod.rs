@@ -26,7 +26,7 @@ use crate::{
     http::pages::PagesError,
     model::*,
     protocol::{grants::GRANTS, key_rotation::Rotation, registration::MAX_ACCESS_LIFETIME},
-    provider::{KeyError, ProviderError, admin::AdminError},
+    provider::{KeyChangeError, ProviderError, admin::AdminError},
     store::{StoreError, postgres, sqlite::OpenError},
 };
 
@@ -56,7 +56,7 @@ pub enum AppError {
     Provider(#[from] ProviderError),
     /// Signing keys could not be changed.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] KeyChangeError),
     /// A change could not be made.
     #[error(transparent)]
     Admin(#[from] AdminError),

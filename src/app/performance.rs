@@ -16,7 +16,7 @@ impl Figures {
     pub(super) fn performance(&self) -> Value {
         let metrics = &self.provider.metrics;
         let (rates, process) = (metrics.rates(), metrics.sample_process());
-        let (waiting, slots) = self.provider.passwords.queue();
+        let (waiting, slots) = self.provider.sign_in.passwords.queue();
         json!({
             "uptime_seconds": self.uptime().as_secs_f64(),
             "requests": {
@@ -29,7 +29,7 @@ impl Figures {
                 "workers_busy_ratio": metrics.busy_ratio(),
                 "cpu_seconds": number(process.cpu_seconds),
             },
-            "lanes": lanes(metrics, (waiting, slots), self.provider.signing.queued()),
+            "lanes": lanes(metrics, (waiting, slots), self.provider.tokens.signing.queued()),
             "pools": self.backend.pools().iter().map(pool).collect::<Vec<_>>(),
             "memory": memory(&process),
             "allocator": allocator(&process),

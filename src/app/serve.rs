@@ -69,7 +69,7 @@ impl Node {
         figures.sample();
         figures.probe().await;
         if options.wait_for_keys {
-            self.provider.rotate_due_keys(&self.rotation, |_| true).await?;
+            self.provider.keys.rotate_due(&self.rotation, |_| true).await?;
         }
         let tasks = Tasks::start(&self, &figures, certificate.as_ref());
         self.warm_up().await;
@@ -157,15 +157,15 @@ impl Node {
         self.cached.tail().start().await?;
         for resource in &self.config.resources {
             let (uri, owner) = (resource.uri.as_str(), resource.owner.as_deref());
-            self.provider.declare_resource(DeclaredResource { uri, owner }).await?;
+            self.provider.administration.declare_resource(DeclaredResource { uri, owner }).await?;
         }
-        self.provider.reload_keys().await?;
+        self.provider.keys.reload().await?;
         // The provider owns the tail; owning it back would keep both for ever.
         let provider = Arc::downgrade(&self.provider);
         self.cached.tail().on_keys_changed(move || Box::pin(renew_keys(Weak::clone(&provider))));
         // Made in a moment; the RSA keys follow in the background.
         let is_fast = |alg| matches!(alg, SigningAlg::EdDSA | SigningAlg::ES256);
-        Ok(self.provider.rotate_due_keys(&self.rotation, is_fast).await?)
+        Ok(self.provider.keys.rotate_due(&self.rotation, is_fast).await?)
     }
 }
 
@@ -173,7 +173,7 @@ impl Node {
 /// either, so the others must not wait for them.
 async fn renew_keys(provider: Weak<Provider>) -> Result<(), StoreError> {
     let Some(provider) = provider.upgrade() else { return Ok(()) };
-    match provider.reload_keys().await {
+    match provider.keys.reload().await {
         Err(ProviderError::Unavailable(cause)) => Err(StoreError::new(StoreErrorKind::Connection, cause)),
         Err(error) => {
             tracing::error!(%error, "the signing keys were changed, but the old ones stay in force");

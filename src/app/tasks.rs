@@ -201,7 +201,7 @@ async fn keep_keys(provider: Arc<Provider>, rules: Rotation, stopped: impl Futur
     loop {
         let round = async {
             ticks.tick().await;
-            provider.rotate_due_keys(&rules, |_| true).await
+            provider.keys.rotate_due(&rules, |_| true).await
         };
         let result = tokio::select! {
             biased;

@@ -9,7 +9,7 @@ use super::{Failure, Output, client::algorithm, master_key, output::moment};
 use crate::{
     app::{AppError, Node},
     model::*,
-    protocol::key_rotation::Step,
+    protocol::key_rotation::RotationStep,
 };
 
 #[derive(Debug, Subcommand)]
@@ -53,15 +53,15 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
                     "this server keeps no keys for {name}; add it to `[keys] algorithms` first"
                 )));
             }
-            let step = node.provider.rotate_key(alg, &node.rotation).await?;
+            let step = node.provider.keys.rotate(alg, &node.rotation).await?;
             rotated(alg, &step, node.rotation.lead, out);
         }
         Command::Rewrap => master_key::rewrap(&node, out).await?,
         // Needs no node; see `dispatch`.
         Command::GenerateMaster { file } => master_key::generate(&file, out)?,
         Command::Revoke { kid } => {
-            node.provider.reload_keys().await.map_err(AppError::from)?;
-            node.provider.revoke_key(&kid, &node.rotation).await?;
+            node.provider.keys.reload().await.map_err(AppError::from)?;
+            node.provider.keys.revoke(&kid, &node.rotation).await?;
             let sentence = format!(
                 "The key {kid} is withdrawn; nothing it signed is accepted here any more. Others may accept it \
                  until their copy of the key set expires, in at most {} s.",
@@ -73,16 +73,18 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
     Ok(())
 }
 
-fn rotated(alg: SigningAlg, step: &Step, lead: u64, out: Output) {
+fn rotated(alg: SigningAlg, step: &RotationStep, lead: u64, out: Output) {
     let name = alg.as_str();
     let (what, sentence) = match step {
-        Step::Create(_, KeyState::Next) => (
+        RotationStep::Create(_, KeyState::Next) => (
             "published",
             format!("The next {name} key is published. Give the command again in {lead} s to let it sign."),
         ),
-        Step::Create(..) => ("activated", format!("The first {name} key is made and signs.")),
-        Step::Activate { kid, .. } => ("activated", format!("The {name} key {kid} signs from now on.")),
-        Step::Remove(kid) => ("removed", format!("The {name} key {kid} is gone.")),
+        RotationStep::Create(..) => ("activated", format!("The first {name} key is made and signs.")),
+        RotationStep::Activate { kid, .. } => {
+            ("activated", format!("The {name} key {kid} signs from now on."))
+        }
+        RotationStep::Remove(kid) => ("removed", format!("The {name} key {kid} is gone.")),
     };
     out.done(&json!({ "alg": name, "done": what }), &sentence);
 }

@@ -24,7 +24,7 @@ pub(super) fn generate(file: &Path, out: Output) -> Result<(), Failure> {
 
 /// Seals every signing key under the first master key.
 pub(super) async fn rewrap(node: &Node, out: Output) -> Result<(), Failure> {
-    let done = node.provider.rewrap_keys().await?;
+    let done = node.provider.keys.rewrap().await?;
     let remaining = remaining(node).await?;
     let longest = remaining.iter().map(|(_, seconds)| *seconds).max().unwrap_or_default();
     // When nothing was left to seal the time has been running since an earlier run, which named its end: a
@@ -69,7 +69,7 @@ pub(super) async fn rewrap(node: &Node, out: Output) -> Result<(), Failure> {
 /// (Client secrets are not among it: their digests are compared. Nor are values in Redis: what cannot be
 /// opened there is loaded anew.)
 async fn remaining(node: &Node) -> Result<Vec<(&'static str, u64)>, Failure> {
-    let clients = node.provider.all_clients().await?;
+    let clients = node.provider.administration.all_clients().await?;
     let refresh = clients.iter().map(|client| client.refresh_lifetime).max().unwrap_or_default();
     let config = &node.config;
     Ok(vec![

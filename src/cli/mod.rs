@@ -27,7 +27,7 @@ use crate::{
     app::{AppError, Node},
     config::Config,
     observe::log::{self, LineFormat, LogSettings},
-    provider::{KeyError, admin::AdminError},
+    provider::{KeyChangeError, admin::AdminError},
     store::{StoreError, sqlite::OpenError},
 };
 
@@ -127,8 +127,8 @@ impl From<AdminError> for Failure {
     }
 }
 
-impl From<KeyError> for Failure {
-    fn from(error: KeyError) -> Self {
+impl From<KeyChangeError> for Failure {
+    fn from(error: KeyChangeError) -> Self {
         Self::failed(error)
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
     let provider = &node.provider;
     match command {
         Command::Create { uri, owner } => {
-            let resource = provider.create_resource(&uri, owner.as_deref()).await?;
+            let resource = provider.administration.create_resource(&uri, owner.as_deref()).await?;
             let shown = owner.clone().unwrap_or_else(|| "-".into());
             out.result(&value(&resource, owner.as_deref()), || {
                 properties(&[("uri", resource.uri.clone()), ("owner", shown)])
@@ -42,15 +42,16 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
         }
         Command::List => {
             let owners: HashMap<ClientKey, String> = provider
+                .administration
                 .all_clients()
                 .await?
                 .into_iter()
                 .map(|client| (client.key, client.client_id))
                 .collect();
-            list(&provider.all_resources().await?, &owners, out);
+            list(&provider.administration.all_resources().await?, &owners, out);
         }
         Command::Delete { uri } => {
-            provider.delete_resource(&uri).await?;
+            provider.administration.delete_resource(&uri).await?;
             let sentence =
                 format!("The resource {uri} is deleted. If the configuration names it, remove it there too.");
             out.done(&json!({ "uri": uri, "done": "deleted" }), &sentence);

@@ -73,7 +73,7 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
         Command::Create { username, claims, no_password } => {
             let password = if no_password { None } else { Some(password::ask()?) };
             let claims = collect(claims)?;
-            let user = provider.create_user(&username, claims, password.as_ref()).await?;
+            let user = provider.administration.create_user(&username, claims, password.as_ref()).await?;
             out.result(&value(&user), || {
                 let password = if user.password.is_some() { "set" } else { "none" };
                 properties(&[
@@ -83,28 +83,28 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
                 ])
             });
         }
-        Command::List => list(&provider.all_users().await?, out),
+        Command::List => list(&provider.administration.all_users().await?, out),
         Command::Export => export::users(&node).await?,
         Command::Disable { username } => {
-            provider.set_user_enabled(&username, false).await?;
+            provider.administration.set_user_enabled(&username, false).await?;
             done(&username, "disabled", "is disabled; every session and token is dead", out);
         }
         Command::Enable { username } => {
-            provider.set_user_enabled(&username, true).await?;
+            provider.administration.set_user_enabled(&username, true).await?;
             done(&username, "enabled", "is enabled", out);
         }
         Command::Delete { username } => {
-            provider.delete_user(&username).await?;
+            provider.administration.delete_user(&username).await?;
             done(&username, "deleted", "is deleted; every session and token is dead", out);
         }
         Command::SetPassword { username } => {
             // Nobody types a password twice to learn that the name was wrong.
-            provider.find_user(&username).await?;
-            provider.set_user_password(&username, &password::ask()?).await?;
+            provider.administration.find_user(&username).await?;
+            provider.administration.set_user_password(&username, &password::ask()?).await?;
             done(&username, "password_set", "has a new password; every session and token is dead", out);
         }
         Command::SignOut { username } => {
-            provider.sign_out_user(&username).await?;
+            provider.administration.sign_out_user(&username).await?;
             done(&username, "signed_out", "is signed out; every session and token is dead", out);
         }
     }

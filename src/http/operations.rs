@@ -14,7 +14,7 @@ pub async fn live() -> HttpResponse {
 
 /// The node can serve safely: not stopping, and its knowledge of revocations is fresh.
 pub async fn ready(state: Data<AppState>) -> HttpResponse {
-    let ready = !state.draining.load(Ordering::Relaxed) && state.provider.revocations.is_fresh();
+    let ready = !state.draining.load(Ordering::Relaxed) && state.provider.tokens.revocations.is_fresh();
     let (mut answer, status) = match ready {
         true => (HttpResponse::Ok(), "ready"),
         false => (HttpResponse::ServiceUnavailable(), "not ready"),

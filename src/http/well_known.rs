@@ -34,7 +34,7 @@ pub(super) async fn metadata(context: RequestContext) -> HttpResponse {
 
 /// The signing keys: next, active and retiring.
 pub(super) async fn jwks(context: RequestContext) -> HttpResponse {
-    let keys = context.state().provider.keys.load();
+    let keys = context.state().provider.key_ring.load();
     let mut made = context.metadata().keys.borrow_mut();
     let current = made.take().filter(|made| made.content() == keys.jwks_json().as_bytes());
     let document = current.unwrap_or_else(|| Document::new(JSON, keys.jwks_json().to_owned()));

@@ -84,7 +84,7 @@ impl AccessClaims {
 
     /// The same in place of what was there, whose memory is used again. Means nothing after `None`.
     pub fn read(&mut self, bytes: &[u8]) -> Option<()> {
-        let mut from = Reader(bytes);
+        let mut from = ClaimsReader(bytes);
         let [layout, flags] = from.array()?;
         if layout != LAYOUT || flags & !(FAMILY | USER | CONFIRMATION | FAMILY_CLAIMS) != 0 {
             return None;
@@ -185,9 +185,9 @@ fn put_list<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>, count: 
     texts.for_each(|text| put_text(out, text));
 }
 
-struct Reader<'a>(&'a [u8]);
+struct ClaimsReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> ClaimsReader<'a> {
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;

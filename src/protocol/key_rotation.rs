@@ -20,7 +20,7 @@ pub struct Rotation {
 
 /// One thing to do; each is one commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RotationStep {
     /// Make and publish a key.
     Create(SigningAlg, KeyState),
     /// Let the next key sign, and retire the one that did.
@@ -35,13 +35,13 @@ pub enum Step {
 }
 
 /// What the schedule asks for now.
-pub fn due(keys: &[SigningKey], rules: &Rotation, now: UnixTime) -> Vec<Step> {
-    let mut steps: Vec<Step> =
+pub fn due(keys: &[SigningKey], rules: &Rotation, now: UnixTime) -> Vec<RotationStep> {
+    let mut steps: Vec<RotationStep> =
         rules.algorithms.iter().filter_map(|alg| step_for(*alg, keys, rules, now)).collect();
     let expired = |key: &&SigningKey| {
         key.state == KeyState::Retiring && key.retired_at.is_some_and(|at| now >= at.plus(rules.keep))
     };
-    steps.extend(keys.iter().filter(expired).map(|key| Step::Remove(key.kid.clone())));
+    steps.extend(keys.iter().filter(expired).map(|key| RotationStep::Remove(key.kid.clone())));
     steps
 }
 
@@ -49,20 +49,20 @@ fn find(keys: &[SigningKey], alg: SigningAlg, state: KeyState) -> Option<&Signin
     keys.iter().find(|key| key.alg == alg && key.state == state)
 }
 
-fn step_for(alg: SigningAlg, keys: &[SigningKey], rules: &Rotation, now: UnixTime) -> Option<Step> {
-    let activate = |next: &SigningKey, active: Option<&SigningKey>| Step::Activate {
+fn step_for(alg: SigningAlg, keys: &[SigningKey], rules: &Rotation, now: UnixTime) -> Option<RotationStep> {
+    let activate = |next: &SigningKey, active: Option<&SigningKey>| RotationStep::Activate {
         kid: next.kid.clone(),
         retire: active.map(|key| key.kid.clone()),
     };
     match (find(keys, alg, KeyState::Active), find(keys, alg, KeyState::Next)) {
         // On an empty store, and after the only key was revoked, a key is active at once: the
         // stated exception, since nothing can be signed without it.
-        (None, None) => Some(Step::Create(alg, KeyState::Active)),
+        (None, None) => Some(RotationStep::Create(alg, KeyState::Active)),
         (None, Some(next)) => Some(activate(next, None)),
         (Some(active), next) => {
             let ends = active.activated_at.unwrap_or(active.created_at).plus(rules.period);
             match next {
-                None if now >= ends.minus(rules.lead) => Some(Step::Create(alg, KeyState::Next)),
+                None if now >= ends.minus(rules.lead) => Some(RotationStep::Create(alg, KeyState::Next)),
                 Some(next) if now >= ends && now >= next.created_at.plus(rules.lead) => {
                     Some(activate(next, Some(active)))
                 }
@@ -73,17 +73,22 @@ fn step_for(alg: SigningAlg, keys: &[SigningKey], rules: &Rotation, now: UnixTim
 }
 
 /// A command to rotate now; `Err` is the number of seconds to wait.
-pub fn commanded(keys: &[SigningKey], alg: SigningAlg, rules: &Rotation, now: UnixTime) -> Result<Step, u64> {
+pub fn commanded(
+    keys: &[SigningKey],
+    alg: SigningAlg,
+    rules: &Rotation,
+    now: UnixTime,
+) -> Result<RotationStep, u64> {
     let next = find(keys, alg, KeyState::Next);
     match (find(keys, alg, KeyState::Active), next) {
-        (None, None) => Ok(Step::Create(alg, KeyState::Active)),
-        (Some(_), None) => Ok(Step::Create(alg, KeyState::Next)),
+        (None, None) => Ok(RotationStep::Create(alg, KeyState::Active)),
+        (Some(_), None) => Ok(RotationStep::Create(alg, KeyState::Next)),
         (active, Some(next)) => {
             let ready = next.created_at.plus(rules.lead);
             if active.is_some() && now < ready {
                 return Err(ready.since(now));
             }
-            Ok(Step::Activate { kid: next.kid.clone(), retire: active.map(|key| key.kid.clone()) })
+            Ok(RotationStep::Activate { kid: next.kid.clone(), retire: active.map(|key| key.kid.clone()) })
         }
     }
 }
@@ -112,14 +117,14 @@ mod tests {
         }
     }
 
-    fn at(now: u64, keys: &[SigningKey]) -> Vec<Step> {
+    fn at(now: u64, keys: &[SigningKey]) -> Vec<RotationStep> {
         due(keys, &rules(), UnixTime(now))
     }
 
     /// R50
     #[test]
     fn the_first_key_signs_at_once() {
-        assert_eq!(at(0, &[]), [Step::Create(SigningAlg::EdDSA, KeyState::Active)]);
+        assert_eq!(at(0, &[]), [RotationStep::Create(SigningAlg::EdDSA, KeyState::Active)]);
     }
 
     /// R50
@@ -128,11 +133,11 @@ mod tests {
         let active = key("a", KeyState::Active, 0);
         let end = 90 * DAY;
         assert_eq!(at(end - 3_603, std::slice::from_ref(&active)), []);
-        let create = Step::Create(SigningAlg::EdDSA, KeyState::Next);
+        let create = RotationStep::Create(SigningAlg::EdDSA, KeyState::Next);
         assert_eq!(at(end - 3_602, std::slice::from_ref(&active)), [create]);
         let late = [active, key("b", KeyState::Next, end)];
         assert_eq!(at(end + 3_601, &late), [], "not before every cache has it");
-        let activate = Step::Activate { kid: "b".into(), retire: Some("a".into()) };
+        let activate = RotationStep::Activate { kid: "b".into(), retire: Some("a".into()) };
         assert_eq!(at(end + 3_602, &late), [activate]);
     }
 
@@ -141,7 +146,7 @@ mod tests {
     fn a_retired_key_stays_until_its_last_token_has_expired() {
         let keys = [key("a", KeyState::Retiring, 100), key("b", KeyState::Active, 100)];
         assert_eq!(at(100 + DAY - 1, &keys), []);
-        assert_eq!(at(100 + DAY, &keys), [Step::Remove("a".into())]);
+        assert_eq!(at(100 + DAY, &keys), [RotationStep::Remove("a".into())]);
     }
 
     /// R50
@@ -150,15 +155,15 @@ mod tests {
         let active = key("a", KeyState::Active, 0);
         let ask = |keys: &[SigningKey], now| commanded(keys, SigningAlg::EdDSA, &rules(), UnixTime(now));
         let one = std::slice::from_ref(&active);
-        assert_eq!(ask(one, 10), Ok(Step::Create(SigningAlg::EdDSA, KeyState::Next)));
+        assert_eq!(ask(one, 10), Ok(RotationStep::Create(SigningAlg::EdDSA, KeyState::Next)));
         let two = [active.clone(), key("b", KeyState::Next, 10)];
         assert_eq!(ask(&two, 12), Err(3_600));
-        assert!(matches!(ask(&two, 3_612), Ok(Step::Activate { .. })));
+        assert!(matches!(ask(&two, 3_612), Ok(RotationStep::Activate { .. })));
     }
 
     #[test]
     fn after_the_active_key_was_revoked_the_next_takes_over_at_once() {
         let keys = [key("b", KeyState::Next, 10)];
-        assert_eq!(at(11, &keys), [Step::Activate { kid: "b".into(), retire: None }]);
+        assert_eq!(at(11, &keys), [RotationStep::Activate { kid: "b".into(), retire: None }]);
     }
 }

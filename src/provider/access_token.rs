@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use zeroize::Zeroizing;
 
-use super::{Provider, ProviderError};
+use super::{ProviderError, TokenEndpoints};
 use crate::{
     crypto::sign::{self, JwsError},
     model::{SecurityEvent, UnixTime},
@@ -62,7 +62,7 @@ impl std::ops::DerefMut for BorrowedBuffer {
     }
 }
 
-impl Provider {
+impl TokenEndpoints {
     /// The claims of a genuine access token inside its times; `None` for everything else. Whether
     /// it was revoked is not asked here.
     pub(crate) fn open_access(&self, token: &str, now: UnixTime) -> Option<AccessClaims> {
@@ -93,7 +93,7 @@ impl Provider {
     }
 
     fn open_jwt(&self, token: &str) -> Option<AccessClaims> {
-        let keys = self.keys.load();
+        let keys = self.key_ring.load();
         match sign::jws_verify(token, JWT_TYPES, |kid| keys.verifying(kid)) {
             Ok(payload) => AccessClaims::from_jwt(&payload, &self.policy.issuer),
             Err(error) => {
@@ -106,7 +106,7 @@ impl Provider {
     }
 }
 
-impl Provider {
+impl TokenEndpoints {
     /// Whether the client that a token was issued to is valid for it. After a restored backup it may not
     /// exist, and then nothing else says that the token is invalid (I1).
     pub(crate) async fn client_is_valid(&self, claims: &AccessClaims) -> Result<bool, ProviderError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Provider,
+    SignInPages,
     browser::{Browser, PageError},
     session::Person,
 };
@@ -51,7 +51,7 @@ pub enum AccountStep {
     Login,
 }
 
-impl Provider {
+impl SignInPages {
     /// The account page; `None` without a sign-in.
     pub async fn account(&self, browser: &Browser) -> Result<Option<Account>, PageError> {
         let now = self.clock.now();

@@ -1,7 +1,7 @@
 //! RFC 6749 §4.1 and OpenID Connect Core §3.1.2 — the authorization endpoint, and what follows it.
 
 use super::{
-    Provider, ProviderError,
+    ProviderError, SignInPages,
     access_token::rejection,
     browser::{Browser, PageError},
     session::Person,
@@ -24,7 +24,7 @@ use crate::{
 
 /// Where the browser goes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum BrowserStep {
     /// To the sign-in page, with this transaction.
     Login(String),
     /// To the consent page, with this transaction.
@@ -39,7 +39,7 @@ pub enum Shown<P> {
     /// Show this.
     Page(P),
     /// Nothing to ask any more.
-    Step(Step),
+    Step(BrowserStep),
 }
 
 /// Everything a code is issued for.
@@ -54,9 +54,9 @@ struct Approval<'a> {
     consented: bool,
 }
 
-impl Provider {
+impl SignInPages {
     /// The authorization endpoint.
-    pub async fn authorize(&self, params: &Params<'_>, browser: &Browser) -> Result<Step, PageError> {
+    pub async fn authorize(&self, params: &Params<'_>, browser: &Browser) -> Result<BrowserStep, PageError> {
         let now = self.clock.now();
         let client = match params.get("client_id") {
             Some(client_id) => self.store.client(client_id).await?,
@@ -97,7 +97,7 @@ impl Provider {
         self.proceed(Action::Begin, &OpenTransaction { transaction, client, person, now }).await
     }
 
-    fn refuse_authorize(&self, error: AuthorizeError) -> Result<Step, PageError> {
+    fn refuse_authorize(&self, error: AuthorizeError) -> Result<BrowserStep, PageError> {
         let (AuthorizeError::Page { event, .. } | AuthorizeError::Redirect { event, .. }) = &error;
         if let Some(event) = *event {
             self.metrics.security_event(event);
@@ -107,7 +107,7 @@ impl Provider {
                 self.metrics.authorize_request(Some(error.code.as_str()));
                 Err(error.into())
             }
-            AuthorizeError::Redirect { to, error, .. } => Ok(Step::Answer(self.refusal(&to, &error))),
+            AuthorizeError::Redirect { to, error, .. } => Ok(BrowserStep::Answer(self.refusal(&to, &error))),
         }
     }
 
@@ -142,33 +142,37 @@ impl Provider {
         &self,
         decision: InteractionDecision<'_>,
         open: &OpenTransaction,
-    ) -> Result<Step, PageError> {
+    ) -> Result<BrowserStep, PageError> {
         use InteractionDecision::{Approve, Redirect, Refuse, Show};
         let OpenTransaction { transaction, client, person, now } = open;
         match (decision, person) {
             (Approve { request, scopes, consented, spend }, Some(person)) => {
                 let spend = spend.then(|| transaction::spend(transaction));
                 let approval = Approval { request, client, person, scopes, spend, consented };
-                self.issue_code(approval, *now).await.map(Step::Answer)
+                self.issue_code(approval, *now).await.map(BrowserStep::Answer)
             }
             (Refuse { request, error, spend }, _) => {
                 if spend {
                     self.commit(*now, Some(transaction::spend(transaction)), Vec::new()).await?;
                 }
-                Ok(Step::Answer(self.refusal(&request.to, &error)))
+                Ok(BrowserStep::Answer(self.refusal(&request.to, &error)))
             }
             (Show(Page::Consent(_)) | Redirect(Page::Consent(_)), _) => {
-                Ok(Step::Consent(self.carry(transaction)))
+                Ok(BrowserStep::Consent(self.carry(transaction)))
             }
             // Without a person, the decision is to sign in.
             (Show(Page::Login(_)) | Redirect(Page::Login(_)) | Approve { .. }, _) => {
-                Ok(Step::Login(self.carry(transaction)))
+                Ok(BrowserStep::Login(self.carry(transaction)))
             }
         }
     }
 
     /// Both.
-    pub(super) async fn proceed(&self, action: Action, open: &OpenTransaction) -> Result<Step, PageError> {
+    pub(super) async fn proceed(
+        &self,
+        action: Action,
+        open: &OpenTransaction,
+    ) -> Result<BrowserStep, PageError> {
         let decision = self.decide(action, open).await?;
         self.carry_out(decision, open).await
     }
@@ -259,7 +263,7 @@ impl Provider {
 
     /// What an ID token hint says, if one of our keys signed it. It may have expired.
     pub(super) fn verified_hint(&self, token: &str) -> Option<id_token::Hint> {
-        let keys = self.keys.load();
+        let keys = self.key_ring.load();
         let payload = jws_verify(token, &[id_token::JWT_TYPE], |kid| keys.verifying(kid));
         let hint = payload.map_err(rejection).and_then(|payload| {
             id_token::read_hint(&payload, &self.policy.issuer).ok_or((JwtFailure::Claims, None))

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Provider, ProviderError};
+use super::{ProviderError, SignInPages};
 use crate::{
     crypto::{keys::Purpose, opaque::Opaque},
     model::*,
@@ -85,7 +85,7 @@ impl From<CommitError> for PageError {
     }
 }
 
-impl Provider {
+impl SignInPages {
     /// Knows a browser again by the values of its cookies, or gives it a new one.
     pub fn browser(&self, cookie: Option<&str>, session: Option<&str>, user_agent: &str) -> Browser {
         let known = cookie.and_then(|cookie| self.opaque.digest_of(Opaque::Transaction, cookie));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Provider, ProviderError};
+use super::{ProviderError, TokenEndpoints};
 use crate::{
     model::{AuthMethod, Client, UnixTime},
     observe::{
@@ -12,7 +12,7 @@ use crate::{
     protocol::{ClientRequest, OauthError, client_auth},
 };
 
-impl Provider {
+impl TokenEndpoints {
     /// The authenticated client of a request. Says nothing else before this has succeeded.
     pub(crate) async fn authenticate(
         &self,

@@ -1,8 +1,8 @@
 //! RFC 6749 §4.1.1, RFC 9700 §4.15 — the person's consent.
 
 use super::{
-    Provider,
-    authorize::{Shown, Step},
+    SignInPages,
+    authorize::{BrowserStep, Shown},
     browser::{Browser, PageError},
     session::Person,
     transaction::OpenTransaction,
@@ -39,7 +39,7 @@ pub struct ConsentForm {
     pub csrf: String,
 }
 
-impl Provider {
+impl SignInPages {
     /// The consent page of a transaction.
     pub async fn consent_page(&self, text: &str, browser: &Browser) -> Result<Shown<ConsentForm>, PageError> {
         let now = self.clock.now();
@@ -52,7 +52,7 @@ impl Provider {
         Ok(match &open.person {
             Some(person) => Shown::Page(self.consent_form(&open, person, scopes, browser)),
             // Without a person, the decision is to sign in.
-            None => Shown::Step(Step::Login(text.to_owned())),
+            None => Shown::Step(BrowserStep::Login(text.to_owned())),
         })
     }
 
@@ -81,7 +81,7 @@ impl Provider {
     }
 
     /// The posted consent form. Everything is decided anew: a form proves a choice, nothing else.
-    pub async fn consent(&self, form: &Params<'_>, browser: &Browser) -> Result<Step, PageError> {
+    pub async fn consent(&self, form: &Params<'_>, browser: &Browser) -> Result<BrowserStep, PageError> {
         let now = self.clock.now();
         self.check_csrf(browser, form, now)?;
         let mut open = self.reopen(form.require("tx")?, browser, now).await?;

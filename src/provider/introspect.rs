@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Provider, ProviderError,
+    ProviderError, TokenEndpoints,
     access_token::{TokenBuffer, revocable},
     batch::{ANSWER, Batch, Seen},
 };
@@ -23,7 +23,7 @@ use crate::{
 /// The most tokens in one batch.
 pub const MAX_BATCH: usize = 1000;
 
-impl Provider {
+impl TokenEndpoints {
     /// The answer about the `token` of a form, as JSON.
     pub async fn introspect(&self, request: &ClientRequest<'_>) -> Result<Vec<u8>, ProviderError> {
         let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Introspect));

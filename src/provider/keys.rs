@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{Provider, ProviderError};
+use super::{ProviderError, SigningKeys};
 use crate::{
     crypto::{keyring, sign::PrivateKey},
     model::*,
-    protocol::key_rotation::{self, Rotation, Step},
+    protocol::key_rotation::{self, Rotation, RotationStep},
     store::{CommitError, Effect},
 };
 
 /// Why a commanded key change was not done.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub enum KeyChangeError {
     /// The next key is not published for long enough.
     #[error("the next key is not yet in every cache; try again in {0} seconds")]
     TooEarly(u64),
@@ -27,10 +27,10 @@ pub enum KeyError {
     Failed(#[from] ProviderError),
 }
 
-/// How often [`Provider::rewrap_keys`] looks again, when keys are changed meanwhile.
+/// How often [`SigningKeys::rewrap`] looks again, when keys are changed meanwhile.
 const ROUNDS: usize = 10;
 
-/// What [`Provider::rewrap_keys`] found and did.
+/// What [`SigningKeys::rewrap`] found and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rewrapped {
     /// Keys that were sealed anew.
@@ -39,23 +39,23 @@ pub struct Rewrapped {
     pub already: usize,
 }
 
-impl From<CommitError> for KeyError {
+impl From<CommitError> for KeyChangeError {
     fn from(error: CommitError) -> Self {
         Self::Failed(error.into())
     }
 }
 
-impl Provider {
+impl SigningKeys {
     /// Loads the key ring from the store and puts it in force.
-    pub async fn reload_keys(&self) -> Result<(), ProviderError> {
+    pub async fn reload(&self) -> Result<(), ProviderError> {
         loop {
-            let before = self.keys.load_full();
+            let before = self.key_ring.load_full();
             let rows = self.store.signing_keys(false).await?;
             let ring = before
                 .renewed(&rows, &self.sealer)
                 .map_err(|error| ProviderError::Internal(error.to_string()))?;
             // The schedule and the feed may do this at once: whose rows are older must not win.
-            if Arc::ptr_eq(&self.keys.compare_and_swap(&before, Arc::new(ring)), &before) {
+            if Arc::ptr_eq(&self.key_ring.compare_and_swap(&before, Arc::new(ring)), &before) {
                 self.metrics.set_signing_keys(&rows);
                 return Ok(());
             }
@@ -63,13 +63,13 @@ impl Provider {
     }
 
     /// Does what the schedule asks for, for the algorithms that pass the filter.
-    pub async fn rotate_due_keys(
+    pub async fn rotate_due(
         &self,
         rules: &Rotation,
         only: impl Fn(SigningAlg) -> bool,
     ) -> Result<(), ProviderError> {
         // A node that cannot open the keys there are must not add one that the others cannot open.
-        self.reload_keys().await?;
+        self.reload().await?;
         let rows = self.store.signing_keys(false).await?;
         let rules = Rotation {
             algorithms: rules.algorithms.iter().copied().filter(|alg| only(*alg)).collect(),
@@ -85,35 +85,36 @@ impl Provider {
                 }
             }
         }
-        self.reload_keys().await
+        self.reload().await
     }
 
     /// `keys rotate`: publishes a next key, or lets the published one sign.
-    pub async fn rotate_key(&self, alg: SigningAlg, rules: &Rotation) -> Result<Step, KeyError> {
-        self.reload_keys().await?;
+    pub async fn rotate(&self, alg: SigningAlg, rules: &Rotation) -> Result<RotationStep, KeyChangeError> {
+        self.reload().await?;
         let rows = self.store.signing_keys(false).await.map_err(ProviderError::from)?;
         let step =
-            key_rotation::commanded(&rows, alg, rules, self.clock.now()).map_err(KeyError::TooEarly)?;
+            key_rotation::commanded(&rows, alg, rules, self.clock.now()).map_err(KeyChangeError::TooEarly)?;
         self.take(&step).await?;
-        self.reload_keys().await?;
+        self.reload().await?;
         Ok(step)
     }
 
     /// `keys revoke`: withdraws a leaked key now. What it signed is no longer accepted.
-    pub async fn revoke_key(&self, kid: &str, rules: &Rotation) -> Result<(), KeyError> {
+    pub async fn revoke(&self, kid: &str, rules: &Rotation) -> Result<(), KeyChangeError> {
         let rows = self.store.signing_keys(false).await.map_err(ProviderError::from)?;
-        let key = rows.iter().find(|key| key.kid == kid).ok_or_else(|| KeyError::Unknown(kid.to_owned()))?;
+        let key =
+            rows.iter().find(|key| key.kid == kid).ok_or_else(|| KeyChangeError::Unknown(kid.to_owned()))?;
         let gone = Effect::SetKeyState { kid: kid.to_owned(), from: key.state, to: KeyState::Gone };
         self.commit(self.clock.now(), None, vec![gone]).await?;
-        self.rotate_due_keys(rules, |alg| alg == key.alg).await?;
+        self.rotate_due(rules, |alg| alg == key.alg).await?;
         Ok(())
     }
 
     /// `keys rewrap`: seals every living key under the first master key. May run beside servers and
     /// itself: a key that was changed meanwhile is looked at again.
-    pub async fn rewrap_keys(&self) -> Result<Rewrapped, KeyError> {
+    pub async fn rewrap(&self) -> Result<Rewrapped, KeyChangeError> {
         // Nothing is begun that the given master keys cannot end.
-        self.reload_keys().await?;
+        self.reload().await?;
         let mut done = Rewrapped::default();
         for _ in 0..ROUNDS {
             let rows = self.store.signing_keys(false).await.map_err(ProviderError::from)?;
@@ -135,18 +136,18 @@ impl Provider {
                 return Ok(Rewrapped { already: rows.len().saturating_sub(done.resealed), ..done });
             }
         }
-        Err(KeyError::Contended)
+        Err(KeyChangeError::Contended)
     }
 
-    async fn take(&self, step: &Step) -> Result<(), CommitError> {
+    async fn take(&self, step: &RotationStep) -> Result<(), CommitError> {
         let effects = match step {
-            Step::Create(alg, state) => vec![Effect::InsertKey(self.new_key(*alg, *state).await)],
-            Step::Activate { kid, retire } => {
+            RotationStep::Create(alg, state) => vec![Effect::InsertKey(self.new_key(*alg, *state).await)],
+            RotationStep::Activate { kid, retire } => {
                 let move_on = |kid: &str, from, to| Effect::SetKeyState { kid: kid.to_owned(), from, to };
                 let retire = retire.as_deref().map(|kid| move_on(kid, KeyState::Active, KeyState::Retiring));
                 retire.into_iter().chain([move_on(kid, KeyState::Next, KeyState::Active)]).collect()
             }
-            Step::Remove(kid) => {
+            RotationStep::Remove(kid) => {
                 vec![Effect::SetKeyState { kid: kid.clone(), from: KeyState::Retiring, to: KeyState::Gone }]
             }
         };

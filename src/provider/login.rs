@@ -1,8 +1,8 @@
 //! NIST SP 800-63B-4 §3.1.1 — signing in with a password.
 
 use super::{
-    Provider, ProviderError,
-    authorize::{Shown, Step},
+    ProviderError, SignInPages,
+    authorize::{BrowserStep, Shown},
     browser::{Browser, PageError},
     session::Person,
     transaction::OpenTransaction,
@@ -52,15 +52,15 @@ pub enum Login {
         /// The new session's cookie.
         cookie: Secret<String>,
         /// Where to. A transaction that is over does not undo the sign-in.
-        step: Result<Option<Step>, PageError>,
+        step: Result<Option<BrowserStep>, PageError>,
     },
     /// Show the form again.
     Again(LoginForm, LoginFault),
     /// The person does not want to; without an answer, stay here.
-    Cancelled(Step),
+    Cancelled(BrowserStep),
 }
 
-impl Provider {
+impl SignInPages {
     /// The sign-in page of a transaction, or of one's own account. `None`: signed in already.
     pub async fn login_page(
         &self,

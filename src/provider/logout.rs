@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Provider,
+    SignInPages,
     browser::{Browser, PageError},
     session::Person,
 };
@@ -58,7 +58,7 @@ struct Carried {
     after: AfterLogout,
 }
 
-impl Provider {
+impl SignInPages {
     /// A logout request, by GET or POST.
     pub async fn logout(&self, params: &Params<'_>, browser: &Browser) -> Result<LogoutStep, PageError> {
         let now = self.clock.now();

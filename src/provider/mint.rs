@@ -1,7 +1,7 @@
 //! Minting: from a decision to the tokens and the body that carries them. No I/O; what is waited for is a
 //! slow signature at most.
 
-use super::{Provider, ProviderError, access_token::MAX_TOKEN};
+use super::{ProviderError, TokenEndpoints, access_token::MAX_TOKEN};
 use crate::{
     crypto::opaque::Opaque,
     model::*,
@@ -21,7 +21,7 @@ pub(crate) struct Minted {
     pub(crate) refresh: Option<RefreshToken>,
 }
 
-impl Provider {
+impl TokenEndpoints {
     pub(crate) async fn mint(&self, facts: &Facts<'_>, issue: &Issue) -> Result<Minted, ProviderError> {
         let claims = self.access_claims(facts, issue);
         let access_token = self.access_token(&claims, facts.client.token_format).await?;

@@ -1,9 +1,9 @@
 //! Which web origins may read an answer: those the client registered (`allowed_origins`).
 
-use super::Provider;
+use super::TokenEndpoints;
 use crate::protocol::{ClientRequest, client_auth};
 
-impl Provider {
+impl TokenEndpoints {
     /// Whether the client that a request names registered the origin.
     pub async fn origin_of_client(&self, request: &ClientRequest<'_>, origin: &str) -> bool {
         let Ok(client_id) = client_auth::named(request) else { return false };

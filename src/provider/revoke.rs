@@ -1,6 +1,6 @@
 //! RFC 7009 — revocation: durable, and in force on this node, before the 200.
 
-use super::{Provider, ProviderError};
+use super::{ProviderError, TokenEndpoints};
 use crate::{
     crypto::opaque::Opaque,
     model::*,
@@ -12,7 +12,7 @@ use crate::{
     store::Effect,
 };
 
-impl Provider {
+impl TokenEndpoints {
     /// Revokes the `token` of a form. `Ok` means it is durable, or there was nothing to revoke.
     pub async fn revoke(&self, request: &ClientRequest<'_>) -> Result<(), ProviderError> {
         let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Revoke));

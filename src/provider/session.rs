@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Provider, ProviderError, browser::Browser};
+use super::{ProviderError, SignInPages, browser::Browser};
 use crate::{
     crypto::opaque::Opaque,
     model::*,
@@ -28,7 +28,7 @@ impl Person {
     }
 }
 
-impl Provider {
+impl SignInPages {
     /// The person who is signed in in this browser, if there is a valid session.
     pub(super) async fn person(
         &self,

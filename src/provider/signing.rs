@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Provider, ProviderError};
+use super::{ProviderError, TokenEndpoints};
 use crate::{
     crypto::sign,
     model::SigningAlg,
@@ -41,7 +41,7 @@ impl SigningLane {
     }
 }
 
-impl Provider {
+impl TokenEndpoints {
     /// A JWT with this payload, signed by the active key.
     pub(super) async fn signed(
         &self,
@@ -49,7 +49,7 @@ impl Provider {
         typ: &'static str,
         payload: Vec<u8>,
     ) -> Result<String, ProviderError> {
-        let key = self.keys.load().active(alg).map(Arc::clone).ok_or_else(|| {
+        let key = self.key_ring.load().active(alg).map(Arc::clone).ok_or_else(|| {
             ProviderError::Unavailable(format!("there is no active {} signing key yet", alg.as_str()))
         })?;
         let signature = async {

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Provider, ProviderError, mint::Minted};
+use super::{ProviderError, TokenEndpoints, mint::Minted};
 use crate::{
     crypto::{opaque::Opaque, seal},
     model::*,
@@ -28,7 +28,7 @@ pub struct TokenAnswer {
     pub body: Vec<u8>,
 }
 
-impl Provider {
+impl TokenEndpoints {
     /// Answers a token request.
     pub async fn token(&self, request: &ClientRequest<'_>) -> Result<TokenAnswer, ProviderError> {
         let grant = token::grant(&request.form);
@@ -85,21 +85,6 @@ impl Provider {
             }
         }
         Err(ProviderError::Unavailable("a single-use value was spent twice while it was read".into()))
-    }
-
-    /// RFC 8707 §2: each resource is one the client may ask for, and is registered.
-    pub(crate) async fn check_resources(
-        &self,
-        client: &Client,
-        asked: &[String],
-    ) -> Result<(), ProviderError> {
-        resource::within(asked, &client.resources)?;
-        for uri in asked {
-            if self.store.resource(uri).await?.is_none() {
-                return Err(resource::invalid("The resource is not registered any more.").into());
-            }
-        }
-        Ok(())
     }
 
     async fn load(

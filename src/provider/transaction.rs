@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Provider,
+    SignInPages,
     browser::{Browser, PageError},
     session::Person,
 };
@@ -38,7 +38,7 @@ pub(super) fn spend(transaction: &SignInTransaction) -> Spend {
     Spend::Once { id: transaction.id, expires_at: transaction.expires_at }
 }
 
-impl Provider {
+impl SignInPages {
     pub(super) fn begin(&self, then: Continuation, browser: &Browser, now: UnixTime) -> SignInTransaction {
         SignInTransaction {
             id: self.id(),

@@ -1,12 +1,12 @@
 //! OpenID Connect Core §5.3 — userinfo.
 
 use super::{
-    Provider, ProviderError,
+    ProviderError, TokenEndpoints,
     access_token::{TokenBuffer, revocable},
 };
 use crate::protocol::{ErrorCode, OauthError, standing, userinfo};
 
-impl Provider {
+impl TokenEndpoints {
     /// The claims that an access token opens, as JSON.
     pub async fn userinfo(&self, token: &str) -> Result<Vec<u8>, ProviderError> {
         let now = self.clock.now();

@@ -32,7 +32,7 @@ async fn active(app: &TestApp, client: &Client, held: &Held) -> [bool; 3] {
 async fn disabling_a_user_ends_everything_and_enabling_brings_nothing_back() {
     let app = browser::site().await;
     let client = app.client("web-2", |_| {}).await;
-    let user = app.provider.find_user("alice").await.expect("the site has her");
+    let user = app.provider.administration.find_user("alice").await.expect("the site has her");
     let other = app.user("bob").await;
     let (held, others) = (hold(&app, &client, &user).await, hold(&app, &client, &other).await);
     let mut person = Browser::default();
@@ -40,7 +40,7 @@ async fn disabling_a_user_ends_everything_and_enabling_brings_nothing_back() {
     assert_eq!(active(&app, &client, &held).await, [true; 3]);
     assert_eq!(app.provider.store.sessions(user.id).await.expect("the store answers").len(), 1);
     for enabled in [false, true] {
-        app.provider.set_user_enabled("alice", enabled).await.expect("it is done");
+        app.provider.administration.set_user_enabled("alice", enabled).await.expect("it is done");
         assert_eq!(active(&app, &client, &held).await, [false; 3], "enabled: {enabled}");
         let refused = app.refresh("web-2", &held.refresh).await.error();
         assert_eq!(refused, (400, "invalid_grant".into()), "enabled: {enabled}");
@@ -60,7 +60,7 @@ async fn disabling_a_client_ends_everything_and_enabling_brings_nothing_back() {
     let (held, others) = (hold(&app, &client, &user).await, hold(&app, &other, &user).await);
     assert!(app.is_active("watcher", &held.access).await);
     for enabled in [false, true] {
-        app.provider.set_client_enabled("web", enabled).await.expect("it is done");
+        app.provider.administration.set_client_enabled("web", enabled).await.expect("it is done");
         assert!(!app.is_active("watcher", &held.access).await, "enabled: {enabled}");
         assert_eq!(app.userinfo(&held.access).await.status, 401, "enabled: {enabled}");
         assert_ne!(app.refresh("web", &held.refresh).await.status, 200, "enabled: {enabled}");
@@ -91,12 +91,12 @@ async fn lists_go_on_to_their_last_page() {
         names.dedup();
         names.len()
     };
-    let users = app.provider.all_users().await.expect("a list");
+    let users = app.provider.administration.all_users().await.expect("a list");
     assert_eq!((users.len(), distinct(users.into_iter().map(|user| user.username).collect())), (402, 402));
-    let clients = app.provider.all_clients().await.expect("a list");
+    let clients = app.provider.administration.all_clients().await.expect("a list");
     let ids = clients.iter().map(|client| client.client_id.clone()).collect();
     assert_eq!((clients.len(), distinct(ids)), (402, 402));
-    let resources = app.provider.all_resources().await.expect("a list");
+    let resources = app.provider.administration.all_resources().await.expect("a list");
     let uris = resources.iter().map(|resource| resource.uri.clone()).collect();
     assert_eq!((resources.len(), distinct(uris)), (401, 401));
 }

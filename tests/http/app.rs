@@ -113,7 +113,7 @@ impl TestApp {
         let config = Config::load(None, &environment).expect("a good configuration");
         let mut node = Node::open(config, clock.clone(), Random::seeded(START)).await.expect("a node");
         if let Some(index) = index {
-            Arc::get_mut(&mut node.provider).expect("only the node has it").revocations = index;
+            Arc::get_mut(&mut node.provider).expect("only the node has it").tokens.revocations = index;
         }
         let (provider, store) = (node.provider.clone(), node.backend().clone());
         let (sender, ready) = tokio::sync::oneshot::channel();

@@ -41,7 +41,8 @@ pub async fn furnish(app: TestApp, change: impl FnOnce(&mut Client)) -> TestApp 
 /// Makes a user with [`PASSWORD`].
 pub async fn add_user(app: &TestApp, name: &str) -> User {
     let user = app.user(name).await;
-    let password = app.provider.passwords.hash(Secret::new(PASSWORD.to_owned())).await.expect("it is hashed");
+    let password =
+        app.provider.sign_in.passwords.hash(Secret::new(PASSWORD.to_owned())).await.expect("it is hashed");
     app.commit(vec![chancery::store::Effect::SetPassword { user: user.id, password }]).await;
     user
 }

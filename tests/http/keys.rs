@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chancery::{
     model::{KeyState, SigningAlg, TokenFormat},
-    protocol::key_rotation::{Rotation, Step},
-    provider::KeyError,
+    protocol::key_rotation::{Rotation, RotationStep},
+    provider::KeyChangeError,
     store::Effect,
 };
 
@@ -33,20 +33,20 @@ async fn a_commanded_rotation_publishes_waits_and_keeps_the_old_key() {
     let app = TestApp::start().await;
     app.client("jwt", |client| client.token_format = TokenFormat::Jwt(ALG)).await;
     let old = app.machine_token("jwt").await;
-    let step = app.provider.rotate_key(ALG, &rules()).await.unwrap();
-    assert_eq!(step, Step::Create(ALG, KeyState::Next));
+    let step = app.provider.keys.rotate(ALG, &rules()).await.unwrap();
+    assert_eq!(step, RotationStep::Create(ALG, KeyState::Next));
     assert_eq!(kids(&app).await.len(), 2, "the next key is published");
     assert_eq!(kid_of(&app.machine_token("jwt").await), kid_of(&old), "and does not sign yet");
-    let early = app.provider.rotate_key(ALG, &rules()).await;
-    assert!(matches!(early, Err(KeyError::TooEarly(3_603))), "{early:?}");
+    let early = app.provider.keys.rotate(ALG, &rules()).await;
+    assert!(matches!(early, Err(KeyChangeError::TooEarly(3_603))), "{early:?}");
     app.clock.advance(Duration::from_secs(3_603));
-    assert!(matches!(app.provider.rotate_key(ALG, &rules()).await, Ok(Step::Activate { .. })));
+    assert!(matches!(app.provider.keys.rotate(ALG, &rules()).await, Ok(RotationStep::Activate { .. })));
     let new = app.machine_token("jwt").await;
     assert_ne!(kid_of(&new), kid_of(&old));
     assert!(kids(&app).await.contains(&kid_of(&old)), "the retiring key is still published");
     assert!(app.is_active("jwt", &new).await);
     app.clock.advance(Duration::from_secs(86_400));
-    app.provider.rotate_due_keys(&rules(), |_| true).await.unwrap();
+    app.provider.keys.rotate_due(&rules(), |_| true).await.unwrap();
     assert_eq!(kids(&app).await, [kid_of(&new)], "gone after its last token");
 }
 
@@ -60,9 +60,9 @@ async fn a_token_of_a_retiring_key_is_still_active() {
     })
     .await;
     let old = app.machine_token("jwt").await;
-    app.provider.rotate_key(ALG, &rules()).await.unwrap();
+    app.provider.keys.rotate(ALG, &rules()).await.unwrap();
     app.clock.advance(Duration::from_secs(3_603));
-    app.provider.rotate_key(ALG, &rules()).await.unwrap();
+    app.provider.keys.rotate(ALG, &rules()).await.unwrap();
     assert!(app.is_active("jwt", &old).await);
 }
 
@@ -71,13 +71,13 @@ async fn a_revoked_key_is_withdrawn_with_everything_it_signed() {
     let app = TestApp::start().await;
     app.client("jwt", |client| client.token_format = TokenFormat::Jwt(ALG)).await;
     let old = app.machine_token("jwt").await;
-    app.provider.revoke_key(&kid_of(&old), &rules()).await.unwrap();
+    app.provider.keys.revoke(&kid_of(&old), &rules()).await.unwrap();
     assert!(!app.is_active("jwt", &old).await);
     let new = app.machine_token("jwt").await;
     assert_ne!(kid_of(&new), kid_of(&old));
     assert_eq!(kids(&app).await, [kid_of(&new)]);
-    let unknown = app.provider.revoke_key("no-such-key", &rules()).await;
-    assert!(matches!(unknown, Err(KeyError::Unknown(_))));
+    let unknown = app.provider.keys.revoke("no-such-key", &rules()).await;
+    assert!(matches!(unknown, Err(KeyChangeError::Unknown(_))));
 }
 
 /// T09: a node that slept asks before it answers; then it must also know which keys were withdrawn.
@@ -99,6 +99,6 @@ async fn a_node_that_wakes_does_not_accept_a_key_that_was_withdrawn_meanwhile() 
             0 => assert!(!app.is_active("jwt", &old).await, "round {round}"),
             _ => assert_eq!(app.userinfo(&old).await.status, 401, "round {round}"),
         }
-        app.provider.rotate_due_keys(&rules(), |_| true).await.unwrap();
+        app.provider.keys.rotate_due(&rules(), |_| true).await.unwrap();
     }
 }

@@ -144,12 +144,12 @@ async fn a_disabled_person_is_signed_out_everywhere_and_cannot_finish_anything()
     let code = browser.authorized(&app, &request("")).await.code();
     let consent = browser.get(&app, &request("&prompt=consent")).await;
     let page = browser.get(&app, consent.location()).await;
-    app.provider.set_user_enabled("alice", false).await.unwrap();
+    app.provider.administration.set_user_enabled("alice", false).await.unwrap();
     assert_eq!(browser.get(&app, "/account").await.location(), "/login");
     assert!(browser.submit(&app, &page, "/consent", &[("action", "allow")]).await.asks_to_sign_in());
     assert_eq!(redeem(&app, &code).await.error(), (400, "invalid_grant".into()));
     assert_eq!(browser.sign_in(&app, &request("")).await.status, 400);
-    app.provider.set_user_enabled("alice", true).await.unwrap();
+    app.provider.administration.set_user_enabled("alice", true).await.unwrap();
     assert_eq!(browser.get(&app, "/account").await.location(), "/login", "the old session stays dead");
 }
 
@@ -160,7 +160,7 @@ async fn a_new_password_ends_every_session() {
     let mut browser = Browser::default();
     browser.authorized(&app, &request("")).await;
     let password = Secret::new("another good passphrase".to_owned());
-    app.provider.set_user_password("alice", &password).await.unwrap();
+    app.provider.administration.set_user_password("alice", &password).await.unwrap();
     assert_eq!(browser.get(&app, "/account").await.location(), "/login");
     assert_eq!(browser.sign_in_as(&app, "alice", PASSWORD).await.status, 400);
     assert_eq!(browser.sign_in_as(&app, "alice", "another good passphrase").await.location(), "/account");
@@ -173,7 +173,7 @@ async fn passwords_are_compared_whole_and_in_one_unicode_form() {
     let user = app.provider.store.user_by_name("alice").await.unwrap().unwrap();
     let long = format!("Ünïcödé {}", "x".repeat(119));
     let normal = chancery::protocol::password_policy::normalise(&long).unwrap();
-    let password = app.provider.passwords.hash(normal).await.unwrap();
+    let password = app.provider.sign_in.passwords.hash(normal).await.unwrap();
     app.commit(vec![Effect::SetPassword { user: user.id, password }]).await;
     let cut: String = long.chars().take(126).collect();
     assert_eq!(Browser::default().sign_in_as(&app, "alice", &cut).await.status, 400);

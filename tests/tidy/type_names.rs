@@ -18,12 +18,11 @@ Addresses 2
 Cache 2
 Caller 2
 Connector 2
-Facts 3
+Facts 2
 Failure 2
 Family 2
 Figures 2
 Grant 2
-KeyError 2
 Keys 3
 Lane 2
 Lent 2
@@ -37,7 +36,6 @@ Params 2
 Place 3
 Postgres 2
 Queue 2
-Reader 2
 Reading 2
 Resource 2
 Rotation 2
@@ -46,10 +44,8 @@ Shape 2
 Shared 2
 Source 2
 Spends 2
-Step 3
 Store 2
 Tls 2
-Transaction 2
 Turn 3
 Value 2
 Waiting 4

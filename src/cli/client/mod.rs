@@ -68,31 +68,34 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
     match command {
         Command::Create(create) => {
             let client = create.client(&node)?;
-            let (client, secret) = provider.create_client(client, &node.config.keys.algorithms).await?;
+            let (client, secret) =
+                provider.administration.create_client(client, &node.config.keys.algorithms).await?;
             show(&client, secret.as_ref(), out);
         }
-        Command::List => list(&provider.all_clients().await?, out),
+        Command::List => list(&provider.administration.all_clients().await?, out),
         Command::Export => export::clients(&node).await?,
-        Command::Show { client_id } => show(&*provider.find_client(&client_id).await?, None, out),
+        Command::Show { client_id } => {
+            show(&*provider.administration.find_client(&client_id).await?, None, out)
+        }
         Command::Disable { client_id } => {
-            provider.set_client_enabled(&client_id, false).await?;
+            provider.administration.set_client_enabled(&client_id, false).await?;
             done(&client_id, "disabled", "is disabled; every token it held is dead", out);
         }
         Command::Enable { client_id } => {
-            provider.set_client_enabled(&client_id, true).await?;
+            provider.administration.set_client_enabled(&client_id, true).await?;
             done(&client_id, "enabled", "is enabled", out);
         }
         Command::Delete { client_id } => {
-            provider.delete_client(&client_id).await?;
+            provider.administration.delete_client(&client_id).await?;
             done(&client_id, "deleted", "is deleted; every token it held is dead", out);
         }
         Command::RotateSecret { client_id, keep_old } => {
             let how = RotateSecret { keep_old: keep_old.unwrap_or(0) };
-            let (client, secret) = provider.rotate_client_secret(&client_id, how).await?;
+            let (client, secret) = provider.administration.rotate_client_secret(&client_id, how).await?;
             rotated(&client, &secret, out);
         }
         Command::RevokeTokens { client_id } => {
-            provider.revoke_client_tokens(&client_id).await?;
+            provider.administration.revoke_client_tokens(&client_id).await?;
             done(&client_id, "tokens_revoked", "holds no living token any more", out);
         }
     }

@@ -15,7 +15,7 @@ pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
         Ok(params) => params,
         Err(error) => return request.error(&error.into()),
     };
-    match request.provider().authorize(&params, &request.browser).await {
+    match request.provider().sign_in.authorize(&params, &request.browser).await {
         Ok(step) => request.step(step),
         Err(error) => request.error(&error),
     }
@@ -32,7 +32,7 @@ pub async fn post(
         Ok(params) => params,
         Err(page) => return page,
     };
-    match request.provider().authorize(&params, &request.browser).await {
+    match request.provider().sign_in.authorize(&params, &request.browser).await {
         Ok(_) if request.is_new() => request.again_as_get(path::AUTHORIZE, &params),
         Ok(step) => request.step(step),
         Err(error) => request.error(&error),

@@ -41,14 +41,14 @@ pub(super) async fn reply_to_client(
 /// The request's origin, if the client of the form registered it.
 async fn client_allows(context: &RequestContext, request: &ClientRequest<'_>) -> Option<HeaderValue> {
     let origin = single(context.headers(), ORIGIN).ok()??;
-    let allowed = context.state().provider.origin_of_client(request, origin).await;
+    let allowed = context.state().provider.tokens.origin_of_client(request, origin).await;
     allowed.then(|| HeaderValue::from_str(origin).ok()).flatten()
 }
 
 /// The request's origin, if the client that the token was issued to registered it.
 pub(super) async fn token_allows(context: &RequestContext, token: &str) -> Option<HeaderValue> {
     let origin = single(context.headers(), ORIGIN).ok()??;
-    let allowed = context.state().provider.origin_of_token(token, origin).await;
+    let allowed = context.state().provider.tokens.origin_of_token(token, origin).await;
     allowed.then(|| HeaderValue::from_str(origin).ok()).flatten()
 }
 

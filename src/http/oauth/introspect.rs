@@ -14,7 +14,7 @@ use crate::{
 /// Describes one token.
 pub(in crate::http) async fn post(mut context: RequestContext) -> Result<HttpResponse, ErrorReply> {
     let form = context.form().await?;
-    Ok(private_json(context.state().provider.introspect(&context.client_request(&form)?).await?))
+    Ok(private_json(context.state().provider.tokens.introspect(&context.client_request(&form)?).await?))
 }
 
 #[derive(Deserialize)]
@@ -51,6 +51,6 @@ pub(in crate::http) async fn batch(mut context: RequestContext) -> Result<HttpRe
     let tokens = tokens.as_deref().ok_or_else(|| {
         OauthError::invalid_request("The body must be JSON of the form {'tokens': ['TOKEN', ...]}.")
     });
-    let answer = context.state().provider.introspect_batch(&request, tokens).await?;
+    let answer = context.state().provider.tokens.introspect_batch(&request, tokens).await?;
     Ok(negotiated(context.headers(), answer, private_json))
 }

@@ -20,7 +20,7 @@ pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
         Ok(params) => params,
         Err(error) => return request.error(&error.into()),
     };
-    match request.provider().logout(&params, &request.browser).await {
+    match request.provider().sign_in.logout(&params, &request.browser).await {
         Ok(step) => reply(request, step),
         Err(error) => request.error(&error),
     }
@@ -38,9 +38,9 @@ pub async fn post(
         Err(page) => return page,
     };
     let step = match params.get("action") {
-        Some(_) => request.provider().confirm_logout(&params, &request.browser).await,
+        Some(_) => request.provider().sign_in.confirm_logout(&params, &request.browser).await,
         None if request.is_new() => return request.again_as_get(path::LOGOUT, &params),
-        None => request.provider().logout(&params, &request.browser).await,
+        None => request.provider().sign_in.logout(&params, &request.browser).await,
     };
     match step {
         Ok(step) => reply(request, step),

@@ -9,7 +9,7 @@ use crate::http::{dispatch::RequestContext, error::ErrorReply};
 pub(in crate::http) async fn post(mut context: RequestContext) -> Result<HttpResponse, ErrorReply> {
     let form = context.form().await?;
     let request = context.client_request(&form)?;
-    let revoked = context.state().provider.revoke(&request).await;
+    let revoked = context.state().provider.tokens.revoke(&request).await;
     let outcome = revoked.map(|()| HttpResponse::Ok().insert_header(("cache-control", "no-store")).finish());
     Ok(cors::reply_to_client(&context, &request, outcome).await)
 }

@@ -9,7 +9,7 @@ use crate::http::{dispatch::RequestContext, error::ErrorReply};
 pub(in crate::http) async fn post(mut context: RequestContext) -> Result<HttpResponse, ErrorReply> {
     let form = context.form().await?;
     let request = context.client_request(&form)?;
-    let issued = context.state().provider.token(&request).await;
+    let issued = context.state().provider.tokens.token(&request).await;
     let outcome = issued.map(|answer| private_json(answer.body)); // RFC 6749 §5.1
     Ok(cors::reply_to_client(&context, &request, outcome).await)
 }

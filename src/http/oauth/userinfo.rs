@@ -40,7 +40,7 @@ async fn reply(context: &RequestContext, form: &Params<'_>) -> HttpResponse {
         }
         Err(failure) => return cors::reply(Err(challenged(state, failure)), None),
     };
-    let outcome = state.provider.userinfo(token).await.map(private_json);
+    let outcome = state.provider.tokens.userinfo(token).await.map(private_json);
     let allowed = cors::token_allows(context, token).await;
     cors::reply(outcome.map_err(|error| challenged(state, error.into())), allowed)
 }

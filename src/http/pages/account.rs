@@ -11,7 +11,7 @@ use crate::{
 /// `GET /account`.
 pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
     let request = BrowserRequest::new(&req, &state);
-    match request.provider().account(&request.browser).await {
+    match request.provider().sign_in.account(&request.browser).await {
         Ok(Some(account)) => page(&request, account),
         Ok(None) => request.see_other("/login"),
         Err(error) => request.error(&error),
@@ -56,7 +56,7 @@ async fn act(
         Ok(params) => params,
         Err(page) => return page,
     };
-    match request.provider().account_action(action, &params, &request.browser).await {
+    match request.provider().sign_in.account_action(action, &params, &request.browser).await {
         Ok(AccountStep::Done) => request.see_other("/account"),
         Ok(AccountStep::SignedOut) => request.signed_out().see_other("/login"),
         Ok(AccountStep::Login) => request.see_other("/login"),

@@ -21,7 +21,7 @@ use crate::{
         Params,
         authorize_response::{AuthorizeResponse, with_query},
     },
-    provider::{Browser, PageError, Provider, ProviderError, Step},
+    provider::{Browser, BrowserStep, PageError, Provider, ProviderError},
 };
 
 /// A request of a browser.
@@ -46,7 +46,7 @@ impl<'a> BrowserRequest<'a> {
         // A form posted by another site comes without cookies (SameSite=Lax): what this answer set would
         // replace the browser's own, and break what it has open.
         let may_set_cookie = req.method() == Method::GET;
-        let browser = provider.browser(browser, session, user_agent);
+        let browser = provider.sign_in.browser(browser, session, user_agent);
         Self { state, cookies, browser, session: None, may_set_cookie }
     }
 
@@ -106,12 +106,14 @@ impl<'a> BrowserRequest<'a> {
     }
 
     /// The answer that the use case decided on.
-    pub fn step(&self, step: Step) -> HttpResponse {
+    pub fn step(&self, step: BrowserStep) -> HttpResponse {
         match step {
-            Step::Login(transaction) => self.see_other(&with_query("/login", &[("tx", transaction)])),
-            Step::Consent(transaction) => self.see_other(&with_query("/consent", &[("tx", transaction)])),
-            Step::Answer(AuthorizeResponse::Redirect(location)) => self.see_other(&location),
-            Step::Answer(AuthorizeResponse::FormPost { redirect_uri, params }) => {
+            BrowserStep::Login(transaction) => self.see_other(&with_query("/login", &[("tx", transaction)])),
+            BrowserStep::Consent(transaction) => {
+                self.see_other(&with_query("/consent", &[("tx", transaction)]))
+            }
+            BrowserStep::Answer(AuthorizeResponse::Redirect(location)) => self.see_other(&location),
+            BrowserStep::Answer(AuthorizeResponse::FormPost { redirect_uri, params }) => {
                 let view = FormPost {
                     issuer_host: self.issuer_host(),
                     returns_to: returns_to(&redirect_uri),

@@ -17,7 +17,7 @@ pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
     let request = BrowserRequest::new(&req, &state);
     let shown = match Params::parse(req.query_string().as_bytes()) {
         Ok(params) => match params.require("tx") {
-            Ok(transaction) => request.provider().consent_page(transaction, &request.browser).await,
+            Ok(transaction) => request.provider().sign_in.consent_page(transaction, &request.browser).await,
             Err(error) => Err(PageError::from(error)),
         },
         Err(error) => Err(error.into()),
@@ -40,7 +40,7 @@ pub async fn post(
         Ok(params) => params,
         Err(page) => return page,
     };
-    match request.provider().consent(&params, &request.browser).await {
+    match request.provider().sign_in.consent(&params, &request.browser).await {
         Ok(step) => request.step(step),
         Err(error) => request.error(&error),
     }

@@ -16,7 +16,7 @@ pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
         Ok(params) => params,
         Err(error) => return request.error(&error.into()),
     };
-    match request.provider().login_page(params.get("tx"), &request.browser).await {
+    match request.provider().sign_in.login_page(params.get("tx"), &request.browser).await {
         Ok(Some(Shown::Page(form))) => page(&request, form, None),
         Ok(Some(Shown::Step(step))) => request.step(step),
         Ok(None) => request.see_other("/account"),
@@ -35,7 +35,7 @@ pub async fn post(
         Ok(params) => params,
         Err(page) => return page,
     };
-    match request.provider().login(&params, &request.browser).await {
+    match request.provider().sign_in.login(&params, &request.browser).await {
         Ok(Login::SignedIn { cookie, step }) => {
             let request = request.signed_in(cookie.expose());
             match step {

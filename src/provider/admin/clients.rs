@@ -7,7 +7,7 @@ use crate::{
     crypto::{digest::sha256, opaque::Opaque},
     model::*,
     protocol::{grants::GRANTS, registration, standing},
-    provider::Provider,
+    provider::Administration,
     store::Effect,
 };
 
@@ -21,7 +21,7 @@ pub struct RotateSecret {
     pub keep_old: u64,
 }
 
-impl Provider {
+impl Administration {
     /// Registers a client, and gives the secret made for it unless it is public.
     ///
     /// Row key, secrets, epoch and times of `client` are set here. `algorithms` are those this server

@@ -1,7 +1,7 @@
 //! RFC 8707 §2 — registering protected resources, and the clients that may introspect their tokens.
 
 use super::{AdminError, PAGE};
-use crate::{model::*, protocol::registration::resource_fault, provider::Provider, store::Effect};
+use crate::{model::*, protocol::registration::resource_fault, provider::Administration, store::Effect};
 
 /// A resource that the configuration names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct DeclaredResource<'a> {
     pub owner: Option<&'a str>,
 }
 
-impl Provider {
+impl Administration {
     /// Registers a resource.
     pub async fn create_resource(&self, uri: &str, owner: Option<&str>) -> Result<Resource, AdminError> {
         if let Err(reason) = resource_fault(uri) {

@@ -6,11 +6,11 @@ use super::{AdminError, PAGE};
 use crate::{
     model::*,
     protocol::{password_policy, standard_claims, username},
-    provider::Provider,
+    provider::Administration,
     store::Effect,
 };
 
-impl Provider {
+impl Administration {
     /// Makes a user. Without a password the person cannot sign in until one is set.
     pub async fn create_user(
         &self,
