@@ -26,6 +26,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // Where it is decided what may be compressed.
     ("flate2", &["http/compression.rs"]),
     ("minijinja", &["http/pages/"]),
+    ("chrono", &["http/pages/calendar.rs"]),
     ("clap", &["cli"]),
     // TLS names the provider it runs on.
     ("aws_lc_rs", &["crypto/", "store/postgres/tls.rs", "http/tls.rs", "observe/trace/collector.rs"]),

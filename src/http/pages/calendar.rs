@@ -1,19 +1,6 @@
 //! Dates, times and durations in words, for people. All moments are in UTC: the server knows no other clock's zone.
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
+use chrono::{DateTime, Utc};
 
 /// A span in seconds as its largest unit and, if it is not even, the next one: `1 hour and 30 minutes`.
 pub(super) fn duration(seconds: u64) -> String {
@@ -32,31 +19,18 @@ pub(super) fn duration(seconds: u64) -> String {
 
 /// A moment for people: `20 November 2026, 10:54 UTC`.
 pub(super) fn moment(unix: u64) -> String {
-    let (year, month, day) = date(unix);
-    let (hour, minute) = (unix / 3_600 % 24, unix / 60 % 60);
-    format!("{day} {} {year}, {hour:02}:{minute:02} UTC", MONTHS[month - 1])
+    date(unix).format("%-d %B %Y, %H:%M UTC").to_string()
 }
 
 /// A moment for `<time datetime>` (RFC 3339).
 pub(crate) fn iso(unix: u64) -> String {
-    let (year, month, day) = date(unix);
-    let (hour, minute, second) = (unix / 3_600 % 24, unix / 60 % 60, unix % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    date(unix).format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The civil date, counted in years that begin on 1 March, so that the leap day is the last.
-fn date(unix: u64) -> (u64, usize, u64) {
-    const DAYS_0000_03_01_TO_1970: u64 = 719_468;
-    const DAYS_IN_400_YEARS: u64 = 146_097;
-    let days = unix / 86_400 + DAYS_0000_03_01_TO_1970;
-    let (era, day_of_era) = (days / DAYS_IN_400_YEARS, days % DAYS_IN_400_YEARS);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month as usize, day)
+/// The moment, or the last that has a date.
+fn date(unix: u64) -> DateTime<Utc> {
+    let seconds = i64::try_from(unix).unwrap_or(i64::MAX);
+    DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]
