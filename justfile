@@ -3,7 +3,7 @@
 _list:
     @just --list
 
-# Format, lints, documentation, tests; `just test --fast`, `just test --slow`
+# Format, lints, documentation, tests; `just test --fast`, `just test --nightly`
 test *ARGS:
     ./scripts/test {{ARGS}}
 

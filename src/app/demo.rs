@@ -7,7 +7,6 @@ use std::{
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde_json::{Map, Value, json};
@@ -140,7 +139,8 @@ pub fn run(listen: SocketAddr, ops_listen: SocketAddr, announce: impl FnOnce(Fac
     block_on(async {
         let node = Node::open(config, Clock::system(), random).await?;
         populate(&node).await?;
-        node.serve(listeners, ServeOptions { grace: Duration::ZERO, wait_for_keys: true, ready }).await
+        let options = ServeOptions { wait_for_keys: true, ready, ..ServeOptions::until_signal() };
+        node.serve(listeners, options).await
     })
 }
 

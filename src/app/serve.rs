@@ -1,6 +1,7 @@
 //! Serving: from a node to answers, until SIGTERM or SIGINT.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -35,6 +36,20 @@ pub struct ServeOptions<'a> {
     pub wait_for_keys: bool,
     /// Called once the node answers.
     pub ready: Box<dyn FnOnce(Addresses) + 'a>,
+    /// Stops the node as a signal does, for callers whose process goes on afterwards.
+    pub stop: Pin<Box<dyn Future<Output = ()> + 'a>>,
+}
+
+impl ServeOptions<'_> {
+    /// What only a signal stops.
+    pub fn until_signal() -> Self {
+        Self {
+            grace: Duration::ZERO,
+            wait_for_keys: false,
+            ready: Box::new(|_| ()),
+            stop: Box::pin(std::future::pending()),
+        }
+    }
 }
 
 /// Blocks the calling thread in the runtime that servers need. What a node holds belongs to the runtime
@@ -49,9 +64,11 @@ impl Node {
     pub async fn serve(self, listeners: Listeners, options: ServeOptions<'_>) -> Result<(), AppError> {
         let pages = PageTemplates::new(self.config.pages.templates.as_deref())?;
         let certificate = self.config.tls.as_ref().map(certificate).transpose()?;
-        self.begin_traces()?;
+        let traced = self.begin_traces()?;
         let ended = self.run(listeners, (pages, certificate), options).await;
-        trace::end();
+        if traced {
+            trace::end();
+        }
         ended
     }
 
@@ -83,8 +100,7 @@ impl Node {
         };
         let Listeners { public, operations, addresses } = listeners;
         let scheme = if certificate.is_some() { "https://" } else { "" };
-        let public = (public, certificate);
-        let started = http::start(&state, &settings(&self.config), public, operations);
+        let started = http::start(&state, &settings(&self.config), (public, certificate), operations);
         let (public, operations) =
             started.map_err(|error| AppError::Start(format!("the server cannot be started: {error}")))?;
         let mut public = Running::new(public);
@@ -99,6 +115,7 @@ impl Node {
         (options.ready)(addresses);
         let ended = tokio::select! {
             () = signals.next() => Ok(()),
+            () = options.stop => Ok(()),
             ended = public.ended() => Err(AppError::Start(format!("the server ended: {ended}"))),
         };
         // What changed since the last look, before it is drowned by the stop.
@@ -116,9 +133,10 @@ impl Node {
         ended
     }
 
-    fn begin_traces(&self) -> Result<(), AppError> {
+    /// Whether requests are traced from now on.
+    fn begin_traces(&self) -> Result<bool, AppError> {
         let config = &self.config.tracing;
-        let Some(url) = config.endpoint.clone() else { return Ok(()) };
+        let Some(url) = config.endpoint.clone() else { return Ok(false) };
         let settings = TraceSettings {
             url,
             sample: config.sample,
@@ -127,7 +145,7 @@ impl Node {
         };
         trace::begin(&settings).map_err(|error| AppError::Start(error.to_string()))?;
         tracing::info!(collector = settings.url, sample = settings.sample, "requests are traced");
-        Ok(())
+        Ok(true)
     }
 
     /// Reads the clients that will be asked for. Nothing hangs on it, so nobody waits long for it.

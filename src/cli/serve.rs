@@ -22,7 +22,7 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     };
     begin_log(&LogSettings { filter: config.log.level.clone(), format })?;
     let listeners = Listeners::bind(config.server.listen, config.server.ops_listen)?;
-    let options = ServeOptions { grace: GRACE, wait_for_keys: false, ready: Box::new(|_| ()) };
+    let options = ServeOptions { grace: GRACE, ..ServeOptions::until_signal() };
     Ok(block_on(async {
         let node = Node::open(config, Clock::system(), Random::os()).await?;
         node.serve(listeners, options).await

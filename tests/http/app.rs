@@ -33,6 +33,8 @@ pub struct TestApp {
     http: reqwest::Client,
     figures: reqwest::Client,
     folder: tempfile::TempDir,
+    /// The server stops when this is dropped.
+    _stop: tokio::sync::oneshot::Sender<()>,
 }
 
 /// An answer, read to its end.
@@ -116,17 +118,23 @@ impl TestApp {
             Arc::get_mut(&mut node.provider).expect("only the node has it").tokens.revocations = index;
         }
         let (provider, store) = (node.provider.clone(), node.backend().clone());
-        let (sender, ready) = tokio::sync::oneshot::channel();
-        // The thread serves until the process ends.
+        let (began, mut ready) = tokio::sync::mpsc::unbounded_channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        // The thread serves until the test lets go of the app: what served on would take processor and memory
+        // from all tests that come after.
         std::thread::spawn(move || {
-            let ready = Box::new(move |_| sender.send(()).expect("the test waits"));
-            let options = ServeOptions { grace: Duration::ZERO, wait_for_keys, ready };
-            block_on(node.serve(listeners, options)).expect("the server runs");
+            let told = began.clone();
+            let ready = Box::new(move |_| drop(told.send(Ok(()))));
+            let stop = Box::pin(async { drop(stopped.await) });
+            let options = ServeOptions { wait_for_keys, ready, stop, ..ServeOptions::until_signal() };
+            let ended = block_on(node.serve(listeners, options));
+            // Nobody listens any more where it had begun.
+            drop(began.send(ended));
         });
-        ready.await.expect("the server starts");
+        ready.recv().await.expect("it begins or fails").expect("the server starts");
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
         let (http, figures) = (http.expect("an HTTP client"), reqwest::Client::new());
-        Self { url, operations, clock, provider, store, http, figures, folder }
+        Self { url, operations, clock, provider, store, http, figures, folder, _stop: stop }
     }
 
     /// Asks the public listener by HTTP/2 from now on, without asking whether it can.

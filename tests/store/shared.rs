@@ -66,7 +66,9 @@ impl Shared {
                 Arc::new(Sqlite::open(&path, Options::default()).expect("the store opens"))
             }
             Below::Postgres(installation) => {
-                Arc::new(Batched::new(Arc::new(installation.node().await), BatchOptions::default()))
+                // A machine full of tests may take longer than a second for those before.
+                let options = BatchOptions { wait: Duration::from_secs(30), ..BatchOptions::default() };
+                Arc::new(Batched::new(Arc::new(installation.node().await), options))
             }
         }
     }
