@@ -19,6 +19,8 @@ mod layout;
 mod log_fields;
 #[path = "tidy/purity.rs"]
 mod purity;
+#[path = "tidy/records.rs"]
+mod records;
 #[path = "tidy/requirements.rs"]
 mod requirements;
 #[path = "tidy/size.rs"]

@@ -30,12 +30,10 @@ pub fn user() -> User {
     User {
         id: UserId(Id::new(START.0 * 1000, [7; 10])),
         username: demo::USER.into(),
-        password: None,
-        enabled: true,
-        epoch: 0,
         claims: demo::claims(),
         created_at: START,
         updated_at: START,
+        ..User::default()
     }
 }
 

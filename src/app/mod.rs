@@ -106,35 +106,14 @@ pub fn default_client(config: &Config, client_id: &str) -> Client {
     let rs256 = config.keys.algorithms.contains(&SigningAlg::RS256);
     let first = config.keys.algorithms.first().copied().filter(|_| !rs256);
     Client {
-        key: ClientKey::default(),
         client_id: client_id.to_owned(),
         name: client_id.to_owned(),
-        enabled: true,
-        epoch: 0,
-        auth_method: AuthMethod::ClientSecretBasic,
-        secrets: Vec::new(),
-        application_type: ApplicationType::Web,
-        redirect_uris: Vec::new(),
-        post_logout_redirect_uris: Vec::new(),
-        allowed_origins: Vec::new(),
-        grants: Vec::new(),
-        scopes: Scopes::default(),
-        resources: Vec::new(),
-        default_audience: None,
-        skip_consent: false,
-        require_pkce: true,
         // OpenID Connect Core §15.1: RS256 is what every relying party can verify.
         id_token_alg: first.unwrap_or(SigningAlg::RS256),
-        token_format: TokenFormat::Sealed,
         access_lifetime: config.tokens.access_lifetime,
         refresh_idle_lifetime: config.refresh.idle_lifetime,
         refresh_lifetime: config.refresh.lifetime,
-        refresh_policy: RefreshPolicy::OfflineAccess,
-        retry_window: None,
-        introspect_any: false,
-        strict: false,
-        created_at: UnixTime::default(),
-        updated_at: UnixTime::default(),
+        ..Client::default()
     }
 }
 

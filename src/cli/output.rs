@@ -8,7 +8,11 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{http::pages::calendar, model::UnixTime};
+use crate::{
+    http::pages::calendar,
+    model::UnixTime,
+    provider::admin::view::{Property, Wording},
+};
 
 /// Why a result did not reach its reader, if one did not.
 static UNTOLD: Mutex<Option<String>> = Mutex::new(None);
@@ -125,20 +129,37 @@ fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Names and values, one on each line.
-pub(super) fn properties(of: &[(&str, String)]) -> String {
-    let width = of.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let line = |(name, value): &(&str, String)| format!("{name:<width$}  {value}").trim_end().to_owned();
-    of.iter().map(line).collect::<Vec<_>>().join("\n")
+pub(super) fn properties(of: &[(impl AsRef<str>, String)]) -> String {
+    let width = of.iter().map(|(name, _)| name.as_ref().chars().count()).max().unwrap_or(0);
+    let line = |name: &str, value: &str| format!("{name:<width$}  {value}").trim_end().to_owned();
+    of.iter().map(|(name, value)| line(name.as_ref(), value)).collect::<Vec<_>>().join("\n")
+}
+
+/// A record's view as names and values for people.
+pub(super) fn viewed(view: &[Property]) -> Vec<(String, String)> {
+    view.iter().map(|one| (one.name.replace('_', " "), read(one))).collect()
+}
+
+fn read(property: &Property) -> String {
+    match (&property.text, &property.value) {
+        (Wording::Words(words), _) => words.clone(),
+        (Wording::Seconds, value) => format!("{value} s"),
+        (Wording::Moment, value) => moment(UnixTime(value.as_u64().unwrap_or_default())),
+        (Wording::Plain, Value::Bool(flag)) => if *flag { "yes" } else { "no" }.to_owned(),
+        (Wording::Plain, Value::String(text)) => text.clone(),
+        (Wording::Plain, Value::Array(entries)) if entries.is_empty() => "-".to_owned(),
+        (Wording::Plain, Value::Array(entries)) => entries
+            .iter()
+            .map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" "),
+        (Wording::Plain, value) => value.to_string(),
+    }
 }
 
 /// A moment for people (RFC 3339).
 pub(super) fn moment(time: UnixTime) -> String {
     calendar::iso(time.0)
-}
-
-/// Entries in a cell.
-pub(super) fn joined(entries: &[String]) -> String {
-    if entries.is_empty() { "-".to_owned() } else { entries.join(" ") }
 }
 
 #[cfg(test)]

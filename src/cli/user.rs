@@ -8,7 +8,7 @@ use super::{
     output::{moment, properties},
     password,
 };
-use crate::{app::Node, model::*};
+use crate::{app::Node, model::*, provider::admin::view};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -141,17 +141,9 @@ fn list(users: &[User], out: Output) {
     });
 }
 
-/// Everything but the password's hash.
+/// What may be seen of a user.
 pub(super) fn value(user: &User) -> Value {
-    json!({
-        "username": user.username,
-        "sub": user.id.to_string(),
-        "enabled": user.enabled,
-        "has_password": user.password.is_some(),
-        "claims": user.claims,
-        "created_at": user.created_at,
-        "updated_at": user.updated_at,
-    })
+    view::object(view::user(user))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Clients and the resources they may ask for.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{ClientKey, Id, Scopes, UnixTime};
 
@@ -62,6 +63,16 @@ pub enum ApplicationType {
     Native,
 }
 
+impl ApplicationType {
+    /// The registered name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Native => "native",
+        }
+    }
+}
+
 /// A JWS algorithm Chancery signs with (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SigningAlg {
@@ -105,6 +116,16 @@ pub enum TokenFormat {
     Jwt(SigningAlg),
 }
 
+/// As `client create --token-format` reads it: `sealed` or `jwt:ALG`.
+impl std::fmt::Display for TokenFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sealed => f.write_str("sealed"),
+            Self::Jwt(alg) => write!(f, "jwt:{}", alg.as_str()),
+        }
+    }
+}
+
 /// When a client gets refresh tokens in the code flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,6 +136,17 @@ pub enum RefreshPolicy {
     Always,
     /// Never.
     Never,
+}
+
+impl RefreshPolicy {
+    /// The policy's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OfflineAccess => "offline_access",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// A client secret as the store keeps it. Two may be valid at once, so that they can be rotated.
@@ -129,7 +161,11 @@ pub struct ClientSecret {
 }
 
 /// A registered client. Lifetimes are in seconds.
+///
+/// The store keeps it as one JSON document. What an older document lacks is as in [`Client::default`], and
+/// what a newer version added stays in [`unknown_fields`](Self::unknown_fields).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Client {
     /// Row key.
     pub key: ClientKey,
@@ -187,6 +223,48 @@ pub struct Client {
     pub created_at: UnixTime,
     /// When it was last changed.
     pub updated_at: UnixTime,
+    /// Fields of a newer version's document, which an edit by this version must not drop.
+    #[serde(flatten)]
+    pub unknown_fields: Map<String, Value>,
+}
+
+/// A client without a name, a redirect URI or a permission: where every record begins, and what a stored
+/// document means by a field that it does not have. A new field's value here must grant nothing.
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            key: ClientKey::default(),
+            client_id: String::new(),
+            name: String::new(),
+            enabled: true,
+            epoch: 0,
+            auth_method: AuthMethod::ClientSecretBasic,
+            secrets: Vec::new(),
+            application_type: ApplicationType::Web,
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            allowed_origins: Vec::new(),
+            grants: Vec::new(),
+            scopes: Scopes::default(),
+            resources: Vec::new(),
+            default_audience: None,
+            skip_consent: false,
+            require_pkce: true,
+            // OpenID Connect Core §15.1: RS256 is what every relying party can verify.
+            id_token_alg: SigningAlg::RS256,
+            token_format: TokenFormat::Sealed,
+            access_lifetime: 900,
+            refresh_idle_lifetime: 30 * 86_400,
+            refresh_lifetime: 90 * 86_400,
+            refresh_policy: RefreshPolicy::OfflineAccess,
+            retry_window: None,
+            introspect_any: false,
+            strict: false,
+            created_at: UnixTime::default(),
+            updated_at: UnixTime::default(),
+            unknown_fields: Map::new(),
+        }
+    }
 }
 
 impl Client {
@@ -209,31 +287,12 @@ impl Client {
             key: ClientKey(Id::new(1, [1; 10])),
             client_id: "example".into(),
             name: "Example".into(),
-            enabled: true,
-            epoch: 0,
-            auth_method: AuthMethod::ClientSecretBasic,
-            secrets: Vec::new(),
-            application_type: ApplicationType::Web,
             redirect_uris: vec!["https://app.example/callback".into()],
-            post_logout_redirect_uris: Vec::new(),
-            allowed_origins: Vec::new(),
             grants: vec!["authorization_code".into(), "refresh_token".into(), "client_credentials".into()],
             scopes: Scopes::parse("openid profile email offline_access read write").expect("valid scopes"),
-            resources: Vec::new(),
-            default_audience: None,
-            skip_consent: false,
-            require_pkce: true,
-            id_token_alg: SigningAlg::RS256,
-            token_format: TokenFormat::Sealed,
-            access_lifetime: 900,
-            refresh_idle_lifetime: 30 * 86_400,
-            refresh_lifetime: 90 * 86_400,
-            refresh_policy: RefreshPolicy::OfflineAccess,
-            retry_window: None,
-            introspect_any: false,
-            strict: false,
             created_at: UnixTime(1),
             updated_at: UnixTime(1),
+            ..Self::default()
         }
     }
 }
@@ -249,4 +308,54 @@ pub struct Resource {
     pub owner: Option<ClientKey>,
     /// When it was registered.
     pub created_at: UnixTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The document of a client as the first version stored it. It is never changed: stores hold such rows.
+    const FIRST: &str = r#"{"key":"00000000-0001-0101-0101-010101010101","client_id":"example","name":"Example",
+        "enabled":true,"epoch":0,"auth_method":"client_secret_basic","secrets":[{"digest":[7,7,7,7,7,7,7,7,7,7,
+        7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7],"created_at":1,"expires_at":null}],"application_type":"web",
+        "redirect_uris":["https://app.example/callback"],"post_logout_redirect_uris":[],"allowed_origins":[],
+        "grants":["authorization_code"],"scopes":["openid","read"],"resources":[],"default_audience":null,
+        "skip_consent":false,"require_pkce":true,"id_token_alg":"RS256","token_format":{"jwt":"ES256"},
+        "access_lifetime":900,"refresh_idle_lifetime":2592000,"refresh_lifetime":7776000,
+        "refresh_policy":"offline_access","retry_window":null,"introspect_any":false,"strict":false,
+        "created_at":1,"updated_at":1}"#;
+
+    #[test]
+    fn the_first_versions_document_is_still_read() {
+        let client: Client = serde_json::from_str(FIRST).expect("a client");
+        let secret = ClientSecret { digest: Digest([7; 32]), created_at: UnixTime(1), expires_at: None };
+        let expected = Client {
+            key: client.key,
+            secrets: vec![secret],
+            grants: vec!["authorization_code".into()],
+            scopes: Scopes::parse("openid read").expect("scopes"),
+            token_format: TokenFormat::Jwt(SigningAlg::ES256),
+            ..Client::example()
+        };
+        assert_eq!(client, expected);
+    }
+
+    #[test]
+    fn a_document_without_any_field_is_a_client_without_permissions() {
+        let client: Client = serde_json::from_str("{}").expect("a client");
+        assert_eq!(client, Client::default());
+        assert!(client.grants.is_empty() && client.scopes.is_empty() && client.redirect_uris.is_empty());
+        assert!(client.require_pkce && !client.skip_consent && !client.introspect_any);
+    }
+
+    #[test]
+    fn a_newer_versions_field_is_stored_again_as_it_was() {
+        let newer = r#"{"client_id":"app","logo_uri":"https://app.example/logo.png","contacts":["a","b"]}"#;
+        let client: Client = serde_json::from_str(newer).expect("a client");
+        let edited = Client { name: "Another".into(), ..client };
+        let stored = serde_json::to_value(&edited).expect("a document");
+        assert_eq!(stored["logo_uri"], "https://app.example/logo.png");
+        assert_eq!(stored["contacts"], serde_json::json!(["a", "b"]));
+        assert_eq!(stored["name"], "Another");
+    }
 }

@@ -58,12 +58,10 @@ fn user(number: u64) -> User {
     User {
         id: UserId(Id::new(number, [0; 10])),
         username: format!("user-{number}"),
-        password: None,
-        enabled: true,
-        epoch: 0,
         claims: claims.as_object().expect("an object").clone(),
         created_at: UnixTime(1),
         updated_at: UnixTime(1),
+        ..User::default()
     }
 }
 

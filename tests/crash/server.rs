@@ -158,16 +158,7 @@ pub async fn introspect_batch(http: &reqwest::Client, url: &str, tokens: &[Strin
 }
 
 pub fn user(id: UserId, username: &str) -> User {
-    User {
-        id,
-        username: username.into(),
-        password: None,
-        enabled: true,
-        epoch: 0,
-        claims: serde_json::Map::new(),
-        created_at: UnixTime(0),
-        updated_at: UnixTime(0),
-    }
+    User { id, username: username.into(), ..User::default() }
 }
 
 pub fn family(id: FamilyId, client: ClientKey, user: UserId, now: UnixTime) -> Family {

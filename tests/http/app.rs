@@ -212,31 +212,14 @@ impl TestApp {
             key: ClientKey(provider.random.id(provider.clock.millis())),
             client_id: client_id.into(),
             name: client_id.into(),
-            enabled: true,
-            epoch: 0,
-            auth_method: AuthMethod::ClientSecretBasic,
             secrets: vec![secret],
-            application_type: ApplicationType::Web,
             redirect_uris: vec!["https://app.example/callback".into()],
-            post_logout_redirect_uris: vec![],
-            allowed_origins: vec![],
             grants: ["authorization_code", "refresh_token", "client_credentials"].map(String::from).to_vec(),
             scopes: Scopes::parse("openid profile email offline_access read write").expect("valid scopes"),
-            resources: vec![],
-            default_audience: None,
-            skip_consent: false,
-            require_pkce: true,
             id_token_alg: SigningAlg::EdDSA,
-            token_format: TokenFormat::Sealed,
-            access_lifetime: 900,
-            refresh_idle_lifetime: 30 * 86_400,
-            refresh_lifetime: 90 * 86_400,
-            refresh_policy: RefreshPolicy::OfflineAccess,
-            retry_window: None,
-            introspect_any: false,
-            strict: false,
             created_at: UnixTime(START),
             updated_at: UnixTime(START),
+            ..Client::default()
         };
         change(&mut client);
         self.commit(vec![Effect::InsertClient(Box::new(client.clone()))]).await;
@@ -267,12 +250,10 @@ impl TestApp {
         let user = User {
             id: UserId(provider.random.id(provider.clock.millis())),
             username: username.into(),
-            password: None,
-            enabled: true,
-            epoch: 0,
             claims: claims.as_object().cloned().expect("an object"),
             created_at: UnixTime(START),
             updated_at: UnixTime(START),
+            ..User::default()
         };
         self.commit(vec![Effect::InsertUser(Box::new(user.clone()))]).await;
         user

@@ -70,31 +70,19 @@ pub fn client(client_id: &str) -> Client {
         key: ClientKey(id()),
         client_id: client_id.to_owned(),
         name: "A client".to_owned(),
-        enabled: true,
-        epoch: 0,
-        auth_method: AuthMethod::ClientSecretBasic,
         secrets: vec![ClientSecret { digest: digest(), created_at: NOW, expires_at: Some(LATER) }],
-        application_type: ApplicationType::Web,
         redirect_uris: vec!["https://client.example/callback".to_owned()],
-        post_logout_redirect_uris: Vec::new(),
-        allowed_origins: Vec::new(),
         grants: vec!["authorization_code".to_owned()],
         scopes: ["openid", "profile"].into_iter().collect(),
-        resources: Vec::new(),
-        default_audience: None,
-        skip_consent: false,
-        require_pkce: true,
-        id_token_alg: SigningAlg::RS256,
         token_format: TokenFormat::Jwt(SigningAlg::EdDSA),
         access_lifetime: 3600,
         refresh_idle_lifetime: 86_400,
         refresh_lifetime: 864_000,
         refresh_policy: RefreshPolicy::Always,
         retry_window: Some(10),
-        introspect_any: false,
-        strict: false,
         created_at: NOW,
         updated_at: NOW,
+        ..Client::default()
     }
 }
 
@@ -105,11 +93,10 @@ pub fn user(username: &str) -> User {
         id: UserId(id()),
         username: username.to_owned(),
         password: Some("$argon2id$first".to_owned()),
-        enabled: true,
-        epoch: 0,
         claims: claims.as_object().expect("an object").clone(),
         created_at: NOW,
         updated_at: NOW,
+        ..User::default()
     }
 }
 

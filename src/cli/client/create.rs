@@ -195,14 +195,6 @@ impl Create {
     }
 }
 
-/// The format as [`token_format`] reads it.
-pub(super) fn format_name(format: TokenFormat) -> String {
-    match format {
-        TokenFormat::Sealed => "sealed".to_owned(),
-        TokenFormat::Jwt(alg) => format!("jwt:{}", alg.as_str()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +203,7 @@ mod tests {
     fn token_formats_are_read_as_they_are_shown() {
         let formats = SigningAlg::ALL.map(TokenFormat::Jwt).into_iter().chain([TokenFormat::Sealed]);
         for format in formats {
-            assert_eq!(token_format(&format_name(format)), Ok(format));
+            assert_eq!(token_format(&format.to_string()), Ok(format));
         }
         for text in ["", "JWT", "jwt:", "jwt:none", "jwt:HS256", "sealed:ES256"] {
             assert!(token_format(text).is_err(), "{text}");

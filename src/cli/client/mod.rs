@@ -5,18 +5,18 @@ mod create;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use create::Create;
 pub(super) use create::algorithm;
-use create::{Create, format_name};
 
 use super::{
     Failure, Output, export,
-    output::{joined, moment, properties},
+    output::{moment, properties, viewed},
 };
 use crate::{
     app::Node,
     config::whole_seconds,
     model::*,
-    provider::admin::{NewSecret, RotateSecret},
+    provider::admin::{NewSecret, RotateSecret, view},
 };
 
 #[derive(Debug, Subcommand)]
@@ -136,7 +136,7 @@ fn list(clients: &[Client], out: Output) {
                 vec![
                     client.client_id.clone(),
                     client.name.clone(),
-                    application_type(client).to_owned(),
+                    client.application_type.as_str().to_owned(),
                     client.auth_method.as_str().to_owned(),
                     client.grants.join(" "),
                     if client.enabled { "yes" } else { "no" }.to_owned(),
@@ -149,96 +149,22 @@ fn list(clients: &[Client], out: Output) {
 }
 
 fn show(client: &Client, secret: Option<&NewSecret>, out: Output) {
-    out.result(&value(client, secret), || {
-        let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
-        let seconds = |seconds: u64| format!("{seconds} s");
-        let secrets = match (client.is_public(), client.secrets.len()) {
-            (true, _) => "none: a public client".to_owned(),
-            (false, count) => format!("{count} valid or ending"),
-        };
-        let mut lines = vec![("client_id", client.client_id.clone())];
-        lines
-            .extend(secret.map(|secret| ("client_secret", format!("{} (shown this once)", secret.expose()))));
-        lines.extend([
-            ("name", client.name.clone()),
-            ("enabled", yes(client.enabled)),
-            ("application type", application_type(client).to_owned()),
-            ("authentication", client.auth_method.as_str().to_owned()),
-            ("secrets", secrets),
-            ("grants", client.grants.join(" ")),
-            ("scopes", joined(&client.scopes.iter().map(str::to_owned).collect::<Vec<_>>())),
-            ("redirect URIs", joined(&client.redirect_uris)),
-            ("post-logout redirect URIs", joined(&client.post_logout_redirect_uris)),
-            ("allowed origins", joined(&client.allowed_origins)),
-            ("resources", joined(&client.resources)),
-            ("default audience", client.default_audience.clone().unwrap_or_else(|| "the issuer".into())),
-            ("skip consent", yes(client.skip_consent)),
-            ("require PKCE", yes(client.require_pkce)),
-            ("ID token algorithm", client.id_token_alg.as_str().to_owned()),
-            ("token format", format_name(client.token_format)),
-            ("access lifetime", seconds(client.access_lifetime)),
-            ("refresh idle lifetime", seconds(client.refresh_idle_lifetime)),
-            ("refresh lifetime", seconds(client.refresh_lifetime)),
-            ("refresh policy", refresh_policy(client).to_owned()),
-            ("retry window", client.retry_window.map_or("as configured".to_owned(), seconds)),
-            ("introspect any", yes(client.introspect_any)),
-            ("strict", yes(client.strict)),
-            ("created", moment(client.created_at)),
-            ("changed", moment(client.updated_at)),
-        ]);
+    let shown = value(client, secret);
+    out.result(&shown, || {
+        let secret = secret.map(|secret| format!("{} (shown this once)", secret.expose()));
+        let secret = secret.map(|text| ("client secret".to_owned(), text));
+        let mut lines = viewed(&view::client(client));
+        // Below the client_id: both go into the same configuration.
+        lines.splice(1..1, secret);
         properties(&lines)
     });
 }
 
-/// Everything but digests: they are of no use to anybody who may see them.
+/// What may be seen of a client, with the secret that was just made for it.
 pub(super) fn value(client: &Client, secret: Option<&NewSecret>) -> Value {
-    let of_secret =
-        |secret: &ClientSecret| json!({ "created_at": secret.created_at, "expires_at": secret.expires_at });
-    let mut value = json!({
-        "client_id": client.client_id,
-        "name": client.name,
-        "enabled": client.enabled,
-        "application_type": application_type(client),
-        "auth_method": client.auth_method.as_str(),
-        "secrets": client.secrets.iter().map(of_secret).collect::<Vec<_>>(),
-        "grants": client.grants,
-        "scopes": client.scopes,
-        "redirect_uris": client.redirect_uris,
-        "post_logout_redirect_uris": client.post_logout_redirect_uris,
-        "allowed_origins": client.allowed_origins,
-        "resources": client.resources,
-        "default_audience": client.default_audience,
-        "skip_consent": client.skip_consent,
-        "require_pkce": client.require_pkce,
-        "id_token_alg": client.id_token_alg.as_str(),
-        "token_format": format_name(client.token_format),
-        "access_lifetime": client.access_lifetime,
-        "refresh_idle_lifetime": client.refresh_idle_lifetime,
-        "refresh_lifetime": client.refresh_lifetime,
-        "refresh_policy": refresh_policy(client),
-        "retry_window": client.retry_window,
-        "introspect_any": client.introspect_any,
-        "strict": client.strict,
-        "created_at": client.created_at,
-        "updated_at": client.updated_at,
-    });
+    let mut value = view::object(view::client(client));
     if let Some(secret) = secret {
         value["client_secret"] = secret.expose().as_str().into();
     }
     value
-}
-
-fn application_type(client: &Client) -> &'static str {
-    match client.application_type {
-        ApplicationType::Web => "web",
-        ApplicationType::Native => "native",
-    }
-}
-
-fn refresh_policy(client: &Client) -> &'static str {
-    match client.refresh_policy {
-        RefreshPolicy::OfflineAccess => "offline_access",
-        RefreshPolicy::Always => "always",
-        RefreshPolicy::Never => "never",
-    }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{ApplicationType, AuthMethod, Id, RefreshPolicy, SigningAlg, TokenFormat, UnixTime};
+use crate::model::{AuthMethod, Id};
 
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
@@ -13,31 +13,15 @@ pub(crate) fn client() -> Client {
         key: ClientKey(Id([1; 16])),
         client_id: "web".into(),
         name: "A web application".into(),
-        enabled: true,
-        epoch: 0,
-        auth_method: AuthMethod::ClientSecretBasic,
-        secrets: Vec::new(),
-        application_type: ApplicationType::Web,
         redirect_uris: vec!["https://app.example/cb".into()],
         post_logout_redirect_uris: vec!["https://app.example/bye".into()],
-        allowed_origins: Vec::new(),
         grants: vec!["authorization_code".into(), "refresh_token".into()],
         scopes: ["openid", "profile", "offline_access", "notes:read"].into_iter().collect(),
         resources: vec!["https://api.example".into()],
-        default_audience: None,
-        skip_consent: false,
-        require_pkce: true,
-        id_token_alg: SigningAlg::RS256,
-        token_format: TokenFormat::Sealed,
         access_lifetime: 600,
         refresh_idle_lifetime: 3600,
         refresh_lifetime: 86_400,
-        refresh_policy: RefreshPolicy::OfflineAccess,
-        retry_window: None,
-        introspect_any: false,
-        strict: false,
-        created_at: UnixTime(0),
-        updated_at: UnixTime(0),
+        ..Client::default()
     }
 }
 

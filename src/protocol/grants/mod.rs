@@ -260,12 +260,10 @@ pub(crate) mod testing {
         User {
             id: UserId(Id::new(1, [7; 10])),
             username: "alice".into(),
-            password: None,
-            enabled: true,
             epoch: 3,
-            claims: serde_json::Map::new(),
             created_at: UnixTime(1),
             updated_at: UnixTime(1),
+            ..User::default()
         }
     }
 

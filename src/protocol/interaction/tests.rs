@@ -9,16 +9,7 @@ use crate::protocol::{
 const NOW: UnixTime = UnixTime(1_000_000);
 
 fn user() -> User {
-    User {
-        id: UserId(Id([7; 16])),
-        username: "alice".into(),
-        password: None,
-        enabled: true,
-        epoch: 3,
-        claims: serde_json::Map::new(),
-        created_at: UnixTime(0),
-        updated_at: UnixTime(0),
-    }
+    User { id: UserId(Id([7; 16])), username: "alice".into(), epoch: 3, ..User::default() }
 }
 
 fn session() -> Session {

@@ -7,6 +7,7 @@
 mod clients;
 mod resources;
 mod users;
+pub mod view;
 
 pub use clients::{NewSecret, RotateSecret};
 pub use resources::DeclaredResource;

@@ -43,11 +43,10 @@ impl Administration {
             id: UserId(self.id()),
             username: known.to_owned(),
             password: hash,
-            enabled: true,
-            epoch: 0,
             claims,
             created_at: now,
             updated_at: now,
+            ..User::default()
         };
         self.change_user(name, vec![Effect::InsertUser(Box::new(user.clone()))]).await?;
         Ok(user)

@@ -50,6 +50,19 @@ pub async fn an_edit_changes_neither_name_nor_epoch_nor_birth(place: &dyn Place)
     assert_eq!(store.client("other").await.unwrap(), None);
 }
 
+pub async fn an_edit_keeps_the_fields_of_a_newer_version(place: &dyn Place) {
+    let store = place.open().await;
+    let newer = serde_json::json!({ "logo_uri": "https://app.example/logo.png", "contacts": ["a"] });
+    let newer = newer.as_object().expect("an object").clone();
+    let made = Client { unknown_fields: newer.clone(), ..client("web") };
+    given(&store, [Effect::InsertClient(made.clone().into())]).await;
+    let read = store.client("web").await.unwrap().unwrap();
+    let edit = Client { name: "Renamed".into(), ..Client::clone(&read) };
+    given(&store, [Effect::UpdateClient { from: Client::clone(&read).into(), to: edit.into() }]).await;
+    let edited = store.client("web").await.unwrap().unwrap();
+    assert_eq!((edited.name.as_str(), &edited.unknown_fields), ("Renamed", &newer));
+}
+
 pub async fn disabling_a_client_is_kept_and_told(place: &dyn Place) {
     let store = place.open().await;
     let client = client("web");

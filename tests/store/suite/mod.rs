@@ -17,6 +17,7 @@ macro_rules! each_promise {
                 a_client_is_found_by_its_name_and_its_key
                 a_client_id_is_taken_once
                 an_edit_changes_neither_name_nor_epoch_nor_birth
+                an_edit_keeps_the_fields_of_a_newer_version
                 disabling_a_client_is_kept_and_told
                 raising_a_clients_epoch_revokes_what_was_issued_below_it
                 a_deleted_client_takes_everything_it_was_given_along
