@@ -91,7 +91,7 @@ impl Lock {
 
 /// Where a statement names its table.
 #[derive(Clone, Copy)]
-enum Named {
+enum TableWord {
     /// Right after the words of the rule.
     Next,
     /// After the word ON.
@@ -102,24 +102,24 @@ enum Named {
 
 /// The first rule whose words begin the statement holds. `IF EXISTS`, `IF NOT EXISTS` and `ONLY` are
 /// passed over.
-const RULES: &[(&str, Named, Lock)] = &[
-    ("CREATE TABLE", Named::Next, Lock::New),
-    ("CREATE UNIQUE INDEX CONCURRENTLY", Named::On, Lock::ShareUpdateExclusive),
-    ("CREATE INDEX CONCURRENTLY", Named::On, Lock::ShareUpdateExclusive),
-    ("CREATE UNIQUE INDEX", Named::On, Lock::Share),
-    ("CREATE INDEX", Named::On, Lock::Share),
-    ("DROP INDEX CONCURRENTLY", Named::No, Lock::ShareUpdateExclusive),
-    ("DROP INDEX", Named::No, Lock::AccessExclusive),
-    ("ALTER TABLE", Named::Next, Lock::AccessExclusive),
-    ("DROP TABLE", Named::Next, Lock::AccessExclusive),
-    ("TRUNCATE TABLE", Named::Next, Lock::AccessExclusive),
-    ("TRUNCATE", Named::Next, Lock::AccessExclusive),
-    ("LOCK TABLE", Named::Next, Lock::AccessExclusive),
-    ("INSERT INTO", Named::Next, Lock::RowExclusive),
-    ("UPDATE", Named::Next, Lock::RowExclusive),
-    ("DELETE FROM", Named::Next, Lock::RowExclusive),
-    ("ANALYZE", Named::Next, Lock::ShareUpdateExclusive),
-    ("COMMENT ON TABLE", Named::Next, Lock::ShareUpdateExclusive),
+const RULES: &[(&str, TableWord, Lock)] = &[
+    ("CREATE TABLE", TableWord::Next, Lock::New),
+    ("CREATE UNIQUE INDEX CONCURRENTLY", TableWord::On, Lock::ShareUpdateExclusive),
+    ("CREATE INDEX CONCURRENTLY", TableWord::On, Lock::ShareUpdateExclusive),
+    ("CREATE UNIQUE INDEX", TableWord::On, Lock::Share),
+    ("CREATE INDEX", TableWord::On, Lock::Share),
+    ("DROP INDEX CONCURRENTLY", TableWord::No, Lock::ShareUpdateExclusive),
+    ("DROP INDEX", TableWord::No, Lock::AccessExclusive),
+    ("ALTER TABLE", TableWord::Next, Lock::AccessExclusive),
+    ("DROP TABLE", TableWord::Next, Lock::AccessExclusive),
+    ("TRUNCATE TABLE", TableWord::Next, Lock::AccessExclusive),
+    ("TRUNCATE", TableWord::Next, Lock::AccessExclusive),
+    ("LOCK TABLE", TableWord::Next, Lock::AccessExclusive),
+    ("INSERT INTO", TableWord::Next, Lock::RowExclusive),
+    ("UPDATE", TableWord::Next, Lock::RowExclusive),
+    ("DELETE FROM", TableWord::Next, Lock::RowExclusive),
+    ("ANALYZE", TableWord::Next, Lock::ShareUpdateExclusive),
+    ("COMMENT ON TABLE", TableWord::Next, Lock::ShareUpdateExclusive),
 ];
 
 /// What files of migrations do, in order; how many rows the tables have is for the store to say.
@@ -140,7 +140,7 @@ pub(super) fn plan(files: impl IntoIterator<Item = (String, String)>) -> Vec<Pla
 }
 
 fn step(words: &[&str]) -> PlannedStep {
-    let fits = |rule: &&(&str, Named, Lock)| {
+    let fits = |rule: &&(&str, TableWord, Lock)| {
         let rule: Vec<&str> = rule.0.split(' ').collect();
         words.len() > rule.len() && words.starts_with(&rule)
     };
@@ -157,9 +157,9 @@ fn step(words: &[&str]) -> PlannedStep {
     // An index need not have a name of its own.
     let index = action.contains("INDEX").then(|| named_from(after)).flatten().filter(|name| name != "ON");
     let table = match named {
-        Named::Next => named_from(after),
-        Named::On => words.iter().position(|word| *word == "ON").and_then(|at| named_from(at + 1)),
-        Named::No => None,
+        TableWord::Next => named_from(after),
+        TableWord::On => words.iter().position(|word| *word == "ON").and_then(|at| named_from(at + 1)),
+        TableWord::No => None,
     };
     PlannedStep {
         action: (*action).to_owned(),

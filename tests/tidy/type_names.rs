@@ -17,7 +17,6 @@ const DOUBLED: &str = "
 Addresses 2
 Cache 2
 Caller 2
-Connector 2
 Facts 2
 Failure 2
 Family 2
@@ -25,13 +24,10 @@ Figures 2
 Grant 2
 Keys 3
 Lane 2
-Lent 2
 Lines 2
 Metrics 2
 Moment 2
-Named 2
 Need 2
-Opening 2
 Params 2
 Place 3
 Postgres 2
@@ -39,7 +35,7 @@ Queue 2
 Reading 2
 Resource 2
 Rotation 2
-Session 3
+Session 2
 Shape 2
 Shared 2
 Source 2
@@ -48,7 +44,7 @@ Store 2
 Tls 2
 Turn 3
 Value 2
-Waiting 4
+Waiting 2
 ";
 
 #[test]

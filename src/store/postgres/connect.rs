@@ -24,7 +24,7 @@ use crate::store::{StoreError, StoreErrorKind};
 
 /// Where to connect, and how.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(super) struct PostgresConnector {
     address: Address,
     runtime: Handle,
     timeout: Duration,
@@ -32,7 +32,7 @@ pub(super) struct Connector {
     timelines: Option<Arc<Timelines>>,
 }
 
-impl Connector {
+impl PostgresConnector {
     /// Must be called on the runtime that is to drive the connections.
     pub(super) fn new(address: Address, timeout: Duration) -> Self {
         Self { address, runtime: Handle::current(), timeout, warnings: Arc::default(), timelines: None }
@@ -116,7 +116,7 @@ impl Connector {
     }
 }
 
-impl Connect for Connector {
+impl Connect for PostgresConnector {
     fn connect(
         &self,
         _: &Config,

@@ -4,7 +4,7 @@ use deadpool_postgres::ClientWrapper;
 use refinery::Migration;
 use tokio_postgres::{Client, Error};
 
-use super::{OpenError, Options, connect::Connector, lock, url};
+use super::{OpenError, Options, connect::PostgresConnector, lock, url};
 use crate::store::{
     MigrationStatus, PlannedFile,
     migration_plan::{Lock, plan},
@@ -79,7 +79,7 @@ async fn connect(options: &Options) -> Result<(ClientWrapper, String), OpenError
     };
     let root_file = options.root_file.as_deref();
     let address = url::parse((name, url::Role::Primary), url, root_file, options.acquire_timeout)?;
-    let connector = Connector::new(address, options.connect_timeout());
+    let connector = PostgresConnector::new(address, options.connect_timeout());
     match connector.connection().await {
         Ok(client) => Ok((client, connector.place().to_owned())),
         Err(source) => Err(OpenError::Connect { place: connector.place().to_owned(), source }),

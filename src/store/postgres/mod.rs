@@ -51,7 +51,7 @@ pub use sql::statements_of_the_request_path;
 pub use upkeep::row_classes;
 
 use self::{
-    connect::Connector,
+    connect::PostgresConnector,
     pool::{Pool, Size},
     readers::{Readers, Reading},
     replicas::Replicas,
@@ -79,7 +79,7 @@ const TENDING: Duration = Duration::from_millis(250);
 /// A store in a Postgres database.
 pub struct Postgres {
     options: Options,
-    connector: Connector,
+    connector: PostgresConnector,
     request: Pool,
     upkeep: Pool,
     feed: Arc<Readers>,
@@ -102,7 +102,7 @@ impl Postgres {
         migrate::prepare(&options).await?;
         let connector = primary(&options).await?;
         let executed = Arc::new(AtomicU64::new(0));
-        let shared = |name, connector: &Connector, reading| {
+        let shared = |name, connector: &PostgresConnector, reading| {
             Arc::new(Readers::new(name, connector.clone(), reading, Arc::clone(&executed)))
         };
         let reading = reading(&options);
@@ -228,7 +228,7 @@ impl Postgres {
 }
 
 /// The way to the primary. Whether its server knows of timelines is decided here, once.
-async fn primary(options: &Options) -> Result<Connector, OpenError> {
+async fn primary(options: &Options) -> Result<PostgresConnector, OpenError> {
     // Nobody waits for an answer yet, so it need not be quick.
     let patience = options.connect_timeout();
     let unhurried = Options { acquire_timeout: patience, ..options.clone() };
@@ -242,9 +242,13 @@ async fn primary(options: &Options) -> Result<Connector, OpenError> {
     Ok(connector(("store", url::Role::Primary), &options.url, options)?.following(timelines))
 }
 
-fn connector(role: (&'static str, url::Role), url: &str, options: &Options) -> Result<Connector, OpenError> {
+fn connector(
+    role: (&'static str, url::Role),
+    url: &str,
+    options: &Options,
+) -> Result<PostgresConnector, OpenError> {
     let address = url::parse(role, url, options.root_file.as_deref(), options.acquire_timeout)?;
-    Ok(Connector::new(address, options.acquire_timeout))
+    Ok(PostgresConnector::new(address, options.acquire_timeout))
 }
 
 fn reading(options: &Options) -> Reading {

@@ -16,7 +16,7 @@ use deadpool_postgres::{
 };
 use deadpool_postgres::{PoolConfig, QueueMode, Timeouts};
 
-use super::{connect::Connector, open::Options};
+use super::{connect::PostgresConnector, open::Options};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// How full a pool is, for metrics.
@@ -77,7 +77,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn start(name: &'static str, connector: &Connector, size: Size) -> Self {
+    pub(super) fn start(name: &'static str, connector: &PostgresConnector, size: Size) -> Self {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(connector.config().clone(), connector.clone(), recycling);
         let mut config = PoolConfig::new(size.max.max(1));

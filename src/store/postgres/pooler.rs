@@ -3,7 +3,7 @@
 
 use tokio::time::timeout;
 
-use super::{OpenError, Options, connect::Connector, connector, url::Role};
+use super::{OpenError, Options, connect::PostgresConnector, connector, url::Role};
 use crate::store::StoreError;
 
 /// Tries whether what is prepared in one transaction is there in the next; changes nothing.
@@ -21,7 +21,7 @@ pub async fn try_prepared(options: &Options) -> Result<(), OpenError> {
 
 /// Two connections of ours hold one of the pooler's each, and give them back in both orders: whether it
 /// lends the one that came back first or last, the first of ours gets the other's in one of the rounds.
-async fn try_twice(connector: &Connector) -> Result<(), StoreError> {
+async fn try_twice(connector: &PostgresConnector) -> Result<(), StoreError> {
     let (one, other) = (connector.connection().await?, connector.connection().await?);
     for round in [[&one, &other], [&other, &one]] {
         for connection in round {

@@ -16,9 +16,9 @@ use tokio_postgres::Row;
 
 use super::{
     KEPT_PLANS,
-    connect::Connector,
+    connect::PostgresConnector,
     pool::{PoolFigures, closed},
-    statements::{Failure, Param, Session, is_connection},
+    statements::{Failure, Param, StatementConnection, is_connection},
 };
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -42,7 +42,7 @@ pub(super) struct Reading {
 /// Connections that are shared.
 pub(super) struct Readers {
     name: &'static str,
-    connector: Connector,
+    connector: PostgresConnector,
     reading: Reading,
     slots: Vec<Slot>,
     next: AtomicUsize,
@@ -97,7 +97,7 @@ struct Shared {
 impl Readers {
     pub(super) fn new(
         name: &'static str,
-        connector: Connector,
+        connector: PostgresConnector,
         reading: Reading,
         executed: Arc<AtomicU64>,
     ) -> Self {
@@ -150,7 +150,8 @@ impl Readers {
     ) -> Result<Vec<Row>, Failure> {
         // Many share the connection, so the server cannot be told a limit of its own.
         let Reading { prepared, deadline: patience, .. } = self.reading;
-        let session = Session { connection: &shared.client, prepared, executed: &self.executed, patience };
+        let session =
+            StatementConnection { connection: &shared.client, prepared, executed: &self.executed, patience };
         session.query(sql, params).await
     }
 
@@ -160,7 +161,7 @@ impl Readers {
         if let Ok(permit) = self.room.try_acquire() {
             return Ok(permit);
         }
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = WaitingReader::new(&self.waiting);
         match tokio::time::timeout(self.reading.acquire_timeout, self.room.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(closed()),
@@ -321,16 +322,16 @@ impl Slot {
 }
 
 /// Counts a caller that waits, for as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitingReader<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingReader<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingReader<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -18,7 +18,7 @@ use tokio_postgres::{
 use super::{
     Lane, Postgres,
     columns::{Natural, integer, rows},
-    statements::{Failure, Param, Session, Statements},
+    statements::{Failure, Param, StatementConnection, Statements},
 };
 use crate::{
     model::Id,
@@ -95,9 +95,9 @@ struct Moment {
 }
 
 impl Moment {
-    fn session(&self) -> Session<'_> {
+    fn session(&self) -> StatementConnection<'_> {
         let (connection, prepared, executed) = (&self.connection, self.prepared, &*self.executed);
-        Session { connection, prepared, executed, patience: COUNTED }
+        StatementConnection { connection, prepared, executed, patience: COUNTED }
     }
 
     fn statements(&self) -> Statements<'_> {

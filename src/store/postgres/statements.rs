@@ -34,14 +34,14 @@ pub(super) struct Statements<'a> {
 #[derive(Clone, Copy)]
 enum Over<'a> {
     /// One connection, inside a transaction.
-    One(Session<'a>),
+    One(StatementConnection<'a>),
     /// Any of those that reads share: a replica's, and the primary's for when that fails.
     Shared(&'a Readers, &'a Readers),
 }
 
 /// A connection, and how statements are sent on it.
 #[derive(Clone, Copy)]
-pub(super) struct Session<'a> {
+pub(super) struct StatementConnection<'a> {
     pub(super) connection: &'a ClientWrapper,
     pub(super) prepared: bool,
     pub(super) executed: &'a AtomicU64,
@@ -71,7 +71,7 @@ impl Failure {
 }
 
 impl<'a> Statements<'a> {
-    pub(super) fn on(session: Session<'a>) -> Self {
+    pub(super) fn on(session: StatementConnection<'a>) -> Self {
         Self { over: Over::One(session) }
     }
 
@@ -120,7 +120,7 @@ impl<'a> Statements<'a> {
     }
 }
 
-impl Session<'_> {
+impl StatementConnection<'_> {
     pub(super) async fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, Failure> {
         self.in_time(async {
             if !self.prepared {

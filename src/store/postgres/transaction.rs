@@ -11,7 +11,7 @@ use deadpool_postgres::Object;
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 
-use super::statements::{Failure, Session, Statements};
+use super::statements::{Failure, StatementConnection, Statements};
 
 /// How long an abandoned transaction may take to be undone before its connection is closed.
 const UNDO: Duration = Duration::from_secs(2);
@@ -63,10 +63,10 @@ impl<'a> Transaction<'a> {
         Statements::on(self.session())
     }
 
-    fn session(&self) -> Session<'_> {
+    fn session(&self) -> StatementConnection<'_> {
         let connection = self.connection.as_deref().expect("it is given back only at the end");
         let Sending { prepared, executed, patience } = self.sending;
-        Session { connection, prepared, executed, patience }
+        StatementConnection { connection, prepared, executed, patience }
     }
 
     /// Makes it durable.

@@ -25,14 +25,14 @@ type Outcome = Result<Committed, CommitError>;
 type Work = Box<dyn FnOnce(Statements<'_>) + Send>;
 
 /// A commit that waits, and where its outcome is told.
-struct Waiting {
+struct QueuedCommit {
     commit: Commit,
     since: Instant,
     reply: oneshot::Sender<Outcome>,
 }
 
 enum Job {
-    Commit(Waiting),
+    Commit(QueuedCommit),
     /// Maintenance, in a transaction of its own.
     Work(Work),
 }
@@ -81,7 +81,7 @@ impl Writer {
     /// Does a commit together with others; returns when it is durable.
     pub(super) async fn commit(&self, commit: Commit) -> Outcome {
         let (reply, outcome) = oneshot::channel();
-        self.send(Job::Commit(Waiting { commit, since: Instant::now(), reply }))?;
+        self.send(Job::Commit(QueuedCommit { commit, since: Instant::now(), reply }))?;
         outcome.await.unwrap_or_else(|_| Err(closed().into()))
     }
 
@@ -161,7 +161,7 @@ fn serve(
 
 /// Writes a batch and tells each its outcome. A batch that fails as a whole is written one by one,
 /// so that a commit too big for the disk does not take the others with it.
-fn write(db: Statements<'_>, mut batch: Vec<Waiting>, patience: Duration) {
+fn write(db: Statements<'_>, mut batch: Vec<QueuedCommit>, patience: Duration) {
     while let Some(first) = batch.first() {
         // It has waited longest, perhaps already behind others who waited for the same lock.
         let left = patience.saturating_sub(first.since.elapsed());
@@ -184,15 +184,15 @@ fn write(db: Statements<'_>, mut batch: Vec<Waiting>, patience: Duration) {
 
 fn write_together(
     db: Statements<'_>,
-    batch: &[Waiting],
+    batch: &[QueuedCommit],
     patience: Duration,
 ) -> Result<Vec<Outcome>, StoreError> {
     db.wait_for_locks(patience)?;
     transaction(db, || apply_each(db, batch))
 }
 
-fn refuse(waiting: impl Iterator<Item = Waiting>, error: &StoreError) {
-    for Waiting { reply, .. } in waiting {
+fn refuse(waiting: impl Iterator<Item = QueuedCommit>, error: &StoreError) {
+    for QueuedCommit { reply, .. } in waiting {
         let _ = reply.send(Err(error.clone().into()));
     }
 }
@@ -219,7 +219,7 @@ fn transaction<T>(
 }
 
 /// Applies each commit, so that one that fails leaves nothing behind and takes no other with it.
-fn apply_each(db: Statements<'_>, batch: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
+fn apply_each(db: Statements<'_>, batch: &[QueuedCommit]) -> Result<Vec<Outcome>, StoreError> {
     if let Some(outcomes) = apply_together(db, batch)? {
         return Ok(outcomes);
     }
@@ -230,7 +230,7 @@ fn apply_each(db: Statements<'_>, batch: &[Waiting]) -> Result<Vec<Outcome>, Sto
 
 /// Applies each commit with nothing around it. Few fail, and those fail at their first statement, which
 /// decides who is first; `None` if one has failed after that, so that something of it must be undone.
-fn apply_together(db: Statements<'_>, batch: &[Waiting]) -> Result<Option<Vec<Outcome>>, StoreError> {
+fn apply_together(db: Statements<'_>, batch: &[QueuedCommit]) -> Result<Option<Vec<Outcome>>, StoreError> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for waiting in batch {
         let before = db.changed_rows();
@@ -249,7 +249,7 @@ fn apply_together(db: Statements<'_>, batch: &[Waiting]) -> Result<Option<Vec<Ou
 
 /// Applies each commit in a savepoint of its own, which is undone if it fails. Every page that is changed
 /// after a savepoint is first copied, also those that all commits change: this costs as much as the commits.
-fn apply_apart(db: Statements<'_>, batch: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
+fn apply_apart(db: Statements<'_>, batch: &[QueuedCommit]) -> Result<Vec<Outcome>, StoreError> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for waiting in batch {
         db.run("SAVEPOINT one_commit", [])?;
@@ -282,14 +282,14 @@ mod tests {
     }
 
     /// A store, and a batch of a commit for each list of resources.
-    fn batch_of(commits: &[&[u8]]) -> (tempfile::TempDir, Connection, Vec<Waiting>) {
+    fn batch_of(commits: &[&[u8]]) -> (tempfile::TempDir, Connection, Vec<QueuedCommit>) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("chancery.db");
         let connection = open::writing(&path, &open::Options::default()).expect("the store opens");
         let waiting = |numbers: &&[u8]| {
             let mut commit = resource(numbers[0], 10);
             commit.effects = numbers.iter().flat_map(|number| resource(*number, 10).effects).collect();
-            Waiting { commit, since: Instant::now(), reply: oneshot::channel().0 }
+            QueuedCommit { commit, since: Instant::now(), reply: oneshot::channel().0 }
         };
         let batch = commits.iter().map(waiting).collect();
         (folder, connection, batch)
