@@ -20,6 +20,7 @@ criterion::criterion_group!(
     suite::metrics::measure,
     suite::group_commit::measure,
     suite::postgres_reads::measure,
-    suite::redis_strategies::measure
+    suite::redis_strategies::measure,
+    suite::second_tier::measure
 );
 criterion::criterion_main!(performance);

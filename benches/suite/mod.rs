@@ -11,3 +11,4 @@ pub mod postgres_reads;
 pub mod redis_strategies;
 pub mod requests;
 pub mod revocations;
+pub mod second_tier;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chancery::{
-    cache::{ConnectionStrategy, RedisClient, RedisOptions},
+    cache::{ConnectionStrategy, RedisClient, RedisCommands, RedisOptions},
     resilience::{Breaker, BreakerOptions},
 };
 use criterion::{Criterion, Throughput};
@@ -47,8 +47,6 @@ async fn connected(server: &servers::Redis, strategy: ConnectionStrategy) -> Arc
     let redis =
         RedisClient::open(&options, Arc::new(Breaker::new(BreakerOptions::default()))).expect("good options");
     redis.probe().await.expect("Redis answers");
-    // As long as a sealed client.
-    redis.set("value", &[7; 900], Duration::from_secs(600)).await.expect("it is set");
     redis
 }
 
@@ -61,7 +59,7 @@ fn rounds_of(runtime: &Runtime, redis: &Arc<RedisClient>, callers: usize, rounds
                 let redis = Arc::clone(redis);
                 tokio::spawn(async move {
                     for _ in 0..rounds {
-                        redis.get("value").await.expect("Redis answers");
+                        redis.publish("channel", "message").await.expect("Redis answers");
                     }
                 })
             })

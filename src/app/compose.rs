@@ -44,7 +44,7 @@ pub struct Node {
     /// What stands before the store of a node that serves.
     pub(super) guard: Option<Arc<Guard<dyn Store>>>,
     pub(super) cached: Arc<Cached<dyn Store>>,
-    /// Shared cache and change notifications, if there is a Redis.
+    /// Change notifications between nodes, if they have a Redis.
     pub(super) redis: Option<Arc<RedisClient>>,
     /// One server on an embedded store, from before it is migrated to the end.
     _serving: Option<ServeLock>,
@@ -103,7 +103,7 @@ impl Node {
         // A command lives too short for it: nodes learn from the feed what it commits.
         let redis = if opening == Opening::Server { open_redis(&config)? } else { None };
         if let Some(redis) = &redis {
-            cached = cached.with_redis(Arc::clone(redis), Arc::clone(&sealer));
+            cached = cached.with_redis(Arc::clone(redis), &sealer);
         }
         let cached = Arc::new(cached);
         let pools = backend.pools().iter().map(|pool| pool.name).collect();

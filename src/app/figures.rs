@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::{Backend, Node};
 use crate::{
-    cache::{self, CacheStats, Cached, RedisClient},
+    cache::{CacheStats, Cached, RedisClient},
     http::Operations,
-    observe::{BreakerLevels, CacheResult, Dependency, Eviction, Lane, Metrics, PoolLevels, Source, Tier},
+    observe::{BreakerLevels, CacheResult, Dependency, Eviction, Lane, Metrics, PoolLevels, Source},
     provider::Provider,
     resilience::{BreakerFigures, BreakerState},
     store::{Guard, RevocationIndex, Store, postgres::PoolFigures},
@@ -109,8 +109,8 @@ impl Figures {
             figures.provider.sign_in.passwords.sample();
             metrics.set_lane(Lane::Signing, figures.provider.tokens.signing.queued());
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            for now in figures.cached.stats().into_iter().chain(figures.cached.shared_stats()) {
-                let before = seen.insert((now.cache, now.tier), now).unwrap_or_default();
+            for now in figures.cached.stats() {
+                let before = seen.insert(now.cache, now).unwrap_or_default();
                 count_cache(metrics, &before, &now);
             }
             figures.sample_dependencies(metrics);
@@ -148,7 +148,7 @@ impl Figures {
         Operations {
             metrics: Box::new(move || metrics.encode()),
             health: Box::new(move || health.health()),
-            cache_stats: Box::new(move || json!({ "caches": stats.stats(), "shared": stats.shared_stats() })),
+            cache_stats: Box::new(move || json!({ "caches": stats.stats() })),
             performance: Box::new(move || performance.performance()),
         }
     }
@@ -210,26 +210,18 @@ pub(super) fn pool(figures: &PoolFigures) -> Value {
 /// Counts what happened in a cache since the last scrape.
 fn count_cache(metrics: &Metrics, before: &CacheStats, now: &CacheStats) {
     let Some(series) = metrics.cache(now.cache) else { return };
-    let tier = match now.tier {
-        cache::Tier::Local => Tier::Local,
-        cache::Tier::Redis => Tier::Redis,
-    };
     for (result, lookups) in [
         (CacheResult::Hit, now.hits.saturating_sub(before.hits)),
         (CacheResult::Miss, now.misses.saturating_sub(before.misses)),
         (CacheResult::Error, now.errors.saturating_sub(before.errors)),
     ] {
-        metrics.cache_requests(series, tier, result, lookups);
+        metrics.cache_requests(series, result, lookups);
     }
     for (source, changes) in [
         (Source::Local, now.changed_here.saturating_sub(before.changed_here)),
         (Source::Feed, now.changed_by_feed.saturating_sub(before.changed_by_feed)),
     ] {
         metrics.cache_invalidated(series, source, changes);
-    }
-    if now.tier == cache::Tier::Redis {
-        // What Redis throws away and holds is Redis's to tell.
-        return;
     }
     for (reason, entries) in [
         (Eviction::Size, now.evicted_size.saturating_sub(before.evicted_size)),

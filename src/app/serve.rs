@@ -148,16 +148,9 @@ impl Node {
         Ok(true)
     }
 
-    /// Reads the clients that will be asked for. Nothing hangs on it, so nobody waits long for it.
+    /// Reads clients that may be asked for. Nothing depends on it, so the start does not wait long for it.
     async fn warm_up(&self) {
-        let read = async {
-            if let Some(redis) = &self.redis {
-                // It knows which clients were in use; without it the first ones are taken.
-                let _ = redis.probe().await;
-            }
-            self.cached.warm_up().await
-        };
-        match tokio::time::timeout(WARM_UP, read).await {
+        match tokio::time::timeout(WARM_UP, self.cached.warm_up()).await {
             Ok(Ok(clients)) => tracing::debug!(clients, "the cache of clients is warm"),
             Ok(Err(error)) => tracing::debug!(%error, "the caches begin cold"),
             Err(_) => tracing::debug!("the caches begin cold: warming them took too long"),

@@ -54,13 +54,6 @@ impl Tasks {
             let stopped = tasks.stopped();
             tasks.watched("change notifications", Arc::clone(notifications).run(stopped));
         }
-        if node.redis.is_some() {
-            let cached = Arc::clone(&node.cached);
-            tasks.every(MINUTE, "clients in use", move || {
-                let cached = Arc::clone(&cached);
-                async move { cached.note_clients_in_use().await }
-            });
-        }
         let (provider, rules) = (Arc::clone(&node.provider), node.rotation.clone());
         let stopped = tasks.stopped();
         tasks.watched("signing keys", keep_keys(provider, rules, stopped));

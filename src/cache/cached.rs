@@ -4,7 +4,6 @@ use std::{
     borrow::Borrow,
     future::{Future, ready},
     hash::Hash,
-    path::Path,
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -13,13 +12,14 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    CacheStats, ChangeNotifications, ChangeSignal, FeedOptions, RedisClient, Tail,
     caches::CacheSet,
-    l1::{L1, LoadedRow},
-    l2::L2,
+    feed::{FeedOptions, Tail},
+    l1::L1,
+    redis::{ChangeNotifications, RedisClient},
+    stats::CacheStats,
     weigh::Weigh,
 };
-use crate::{crypto::seal::Sealer, model::*, resilience::Clock, store::*};
+use crate::{crypto::seal::Sealer, model::*, observe::Metrics, resilience::Clock, store::*};
 
 /// How much is cached, how long, and how the feed is followed.
 #[derive(Clone, Copy, Debug)]
@@ -40,35 +40,27 @@ impl Default for CacheOptions {
 
 /// A store with caches in front. Nothing is answered from memory unless the feed proves it fresh; when
 /// it cannot, reads of cached kinds fail like a store that cannot be reached.
-///
-/// A commit whose caller goes away in the middle, or whose outcome stays unknown, may still become
-/// durable. Its effect on this node then comes with the feed, as it does on every other node: that
-/// covers what waiting for the commit in a task of its own would not, namely an error after COMMIT was
-/// sent. The tail is woken at once and looks again after its interval; the caller was not told that it was done.
 pub struct Cached<S: ?Sized> {
     pub(super) store: Arc<S>,
     pub(super) tail: Arc<Tail<S>>,
-    pub(super) shared: Option<L2>,
-    notifications: Option<Arc<ChangeNotifications>>,
-    ttl: Duration,
-    pub(super) clock: Clock,
+    pub(super) notifications: Option<Arc<ChangeNotifications>>,
 }
 
 impl<S: Store + ?Sized> Cached<S> {
     /// Puts empty caches in front of a store. [`Tail::start`] and [`Tail::run`] are the caller's to call.
     pub fn new(store: Arc<S>, options: CacheOptions, clock: Clock) -> Self {
         let caches = CacheSet::new(options.max_memory, options.ttl);
-        let tail = Arc::new(Tail::new(store.clone(), caches, options.feed, clock.clone()));
-        Self { store, tail, shared: None, notifications: None, ttl: options.ttl, clock }
+        let tail = Arc::new(Tail::new(store.clone(), caches, options.feed, clock));
+        Self { store, tail, notifications: None }
     }
 
-    /// Puts Redis between memory and the store, and notifies other nodes of changes by it. [`RedisClient::run`] and
-    /// [`ChangeNotifications::run`] are the caller's to call.
-    pub fn with_redis(mut self, redis: Arc<RedisClient>, sealer: Arc<Sealer>) -> Self {
+    /// Notifies other nodes of changes, and is notified, by Redis. The channel is named under the master key:
+    /// installations that share a Redis do not meet. [`RedisClient::run`] and [`ChangeNotifications::run`] are
+    /// the caller's to call.
+    pub fn with_redis(mut self, redis: Arc<RedisClient>, sealer: &Sealer) -> Self {
         let channel = format!("chancery:{}", sealer.name(b"change notifications"));
-        let notifications = ChangeNotifications::new(Arc::clone(&redis), channel, self.tail.signal());
+        let notifications = ChangeNotifications::new(redis, channel, self.tail.signal());
         self.notifications = Some(Arc::new(notifications));
-        self.shared = Some(L2::new(redis, sealer, self.clock.clone(), self.ttl));
         self
     }
 
@@ -87,14 +79,10 @@ impl<S: Store + ?Sized> Cached<S> {
         self.tail.caches.stats()
     }
 
-    /// What each cache did in Redis; empty without one.
-    pub fn shared_stats(&self) -> Vec<CacheStats> {
-        self.shared.as_ref().map(L2::stats).unwrap_or_default()
-    }
-
-    /// Wakes this tail and those of other nodes when dropped, unless that turns out not to be needed.
-    fn notify_on_drop(&self) -> NotifyOnDrop {
-        NotifyOnDrop { signal: self.tail.signal(), notifications: self.notifications.clone(), needed: true }
+    /// Has the time that each read takes which fills a cache recorded. Only the first call of this has an
+    /// effect.
+    pub fn measure(&self, metrics: &Arc<Metrics>) {
+        self.tail.caches.measure(metrics);
     }
 
     /// What is in memory, if the node may answer from it now.
@@ -108,7 +96,7 @@ impl<S: Store + ?Sized> Cached<S> {
     }
 
     /// From memory once the node is fresh, else read and kept.
-    async fn asked<K, V, Q, F, R>(
+    async fn read_through<K, V, Q, F>(
         &self,
         cache: &L1<K, V>,
         key: &Q,
@@ -118,8 +106,7 @@ impl<S: Store + ?Sized> Cached<S> {
         K: Weigh + Hash + Eq + Clone + Borrow<Q>,
         V: Weigh,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-        F: Future<Output = Result<R, StoreError>>,
-        R: Into<LoadedRow<V>>,
+        F: Future<Output = Result<Option<Arc<V>>, StoreError>>,
     {
         let now = self.fresh().await?;
         match cache.get(key, now) {
@@ -149,10 +136,7 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
         if let Some(known) = self.hit(cache, client_id) {
             return Box::pin(ready(Ok(known)));
         }
-        Box::pin(async move {
-            self.asked(cache, client_id, || self.read_through(cache, client_id, self.store.client(client_id)))
-                .await
-        })
+        Box::pin(async move { self.read_through(cache, client_id, || self.store.client(client_id)).await })
     }
 
     fn client_by_key<'s, 'f>(&'s self, key: ClientKey) -> Answer<'f, Client>
@@ -164,9 +148,7 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
         if let Some(known) = self.hit(cache, &key) {
             return Box::pin(ready(Ok(known)));
         }
-        Box::pin(async move {
-            self.asked(cache, &key, || self.read_through(cache, &key, self.store.client_by_key(key))).await
-        })
+        Box::pin(async move { self.read_through(cache, &key, || self.store.client_by_key(key)).await })
     }
 
     async fn clients(&self, after: Option<ClientKey>, limit: usize) -> Result<Vec<Client>, StoreError> {
@@ -175,7 +157,7 @@ impl<S: Store + ?Sized> Clients for Cached<S> {
 
     async fn resource(&self, uri: &str) -> Result<Option<Arc<Resource>>, StoreError> {
         let cache = &self.tail.caches.resource;
-        self.asked(cache, uri, || self.read_through(cache, uri, self.store.resource(uri))).await
+        self.read_through(cache, uri, || self.store.resource(uri)).await
     }
 
     async fn resources(&self, after: Option<Id>, limit: usize) -> Result<Vec<Resource>, StoreError> {
@@ -194,9 +176,7 @@ impl<S: Store + ?Sized> Users for Cached<S> {
         if let Some(known) = self.hit(cache, &id) {
             return Box::pin(ready(Ok(known)));
         }
-        Box::pin(async move {
-            self.asked(cache, &id, || self.read_through(cache, &id, self.store.user(id))).await
-        })
+        Box::pin(async move { self.read_through(cache, &id, || self.store.user(id)).await })
     }
 
     async fn user_by_name(&self, username: &str) -> Result<Option<User>, StoreError> {
@@ -239,84 +219,11 @@ impl<S: Store + ?Sized> Grants for Cached<S> {
     }
 
     async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {
-        self.asked(&self.tail.caches.family, &id, || self.store.family(id)).await
+        self.read_through(&self.tail.caches.family, &id, || self.store.family(id)).await
     }
 }
 
 delegate! { impl [S: Store + ?Sized] Keys, FeedReads for Cached<S> => { |this| this.store } }
-
-#[async_trait]
-impl<S: Store + ?Sized> Commits for Cached<S> {
-    async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
-        let mut notify = self.notify_on_drop();
-        let outcome = self.store.commit(commit).await;
-        if let Ok(committed) = &outcome {
-            committed.changes.iter().for_each(|change| self.tail.apply(change));
-            self.forget_shared(&committed.changes);
-        }
-        notify.needed = match &outcome {
-            Ok(committed) => !committed.changes.is_empty(),
-            // It may have been done all the same.
-            Err(CommitError::Store(_)) => true,
-            Err(_) => false,
-        };
-        outcome
-    }
-}
-
-/// Notifies unless `needed` was cleared; also when the commit's future is dropped half-way.
-struct NotifyOnDrop {
-    signal: ChangeSignal,
-    notifications: Option<Arc<ChangeNotifications>>,
-    needed: bool,
-}
-
-impl Drop for NotifyOnDrop {
-    fn drop(&mut self) {
-        if self.needed {
-            self.signal.notify();
-            if let Some(notifications) = &self.notifications {
-                notifications.publish();
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl<S: Store + ?Sized> Upkeep for Cached<S> {
-    async fn probe(&self) -> Result<(), StoreError> {
-        self.store.probe().await
-    }
-
-    async fn sweep(&self, now: UnixTime, limit: usize) -> Result<Swept, StoreError> {
-        self.store.sweep(now, limit).await
-    }
-
-    async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        self.store.backup(to).await
-    }
-
-    async fn restored(&self, now: UnixTime, until: UnixTime) -> Result<(), StoreError> {
-        let _notify = self.notify_on_drop();
-        self.store.restored(now, until).await?;
-        // Effective on this node before it answers. A node that cannot read the feed is stale, and
-        // answers nothing from memory.
-        let _ = self.tail.confirm(true).await;
-        Ok(())
-    }
-
-    async fn schema_version(&self) -> Result<u32, StoreError> {
-        self.store.schema_version().await
-    }
-
-    async fn statistics(&self) -> Result<StorageStatistics, StoreError> {
-        self.store.statistics().await
-    }
-
-    async fn close(&self) {
-        self.store.close().await;
-    }
-}
 
 #[async_trait]
 impl<S: Store + ?Sized> RevocationIndex for Cached<S> {
@@ -341,10 +248,6 @@ impl<S: Store + ?Sized> RevocationIndex for Cached<S> {
 mod tests {
     use super::*;
     use crate::cache::testing::*;
-
-    async fn enabled(node: &Node) -> bool {
-        node.cached.client("client-0").await.expect("the store answers").expect("it exists").enabled
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_hit_performs_no_statement() {
@@ -381,18 +284,6 @@ mod tests {
         assert_eq!(node.store.statements(), before + 1);
     }
 
-    /// R41
-    #[tokio::test(start_paused = true)]
-    async fn a_revocation_is_effective_before_the_commit_returns() {
-        let node = node(CacheOptions::default()).await;
-        node.cached.client("client-0").await.expect("loaded");
-        node.commit(revoke(client_key(0), 7)).await;
-        assert_eq!(node.cached.is_revoked(&token(client_key(0), 7), false).await, Ok(true));
-        assert!(enabled(&node).await);
-        node.commit(Effect::SetClientEnabled(client_key(0), false)).await;
-        assert!(!enabled(&node).await);
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_raised_epoch_is_seen_under_every_name_of_the_client() {
         let node = node(CacheOptions::default()).await;
@@ -405,6 +296,7 @@ mod tests {
         assert_eq!(node.cached.is_revoked(&token(client_key(0), 7), false).await, Ok(true));
     }
 
+    /// F20
     #[tokio::test(start_paused = true)]
     async fn a_late_fill_cannot_bring_a_disabled_client_back() {
         let node = node(CacheOptions::default()).await;
@@ -417,10 +309,11 @@ mod tests {
         node.store.rows.open();
         let late = late.await.expect("no panic").expect("loaded").expect("it exists");
         assert!(!late.enabled, "it was read once more");
-        assert!(!enabled(&node).await);
+        assert!(!node.enabled().await);
         assert_eq!(node.cached.stats()[0].overtaken, 1);
     }
 
+    /// F20
     #[tokio::test(start_paused = true)]
     async fn a_late_fill_overtaken_by_the_feed_is_dropped_too() {
         let node = node(CacheOptions::default()).await;
@@ -434,7 +327,7 @@ mod tests {
         node.cached.tail().start().await.expect("the feed is read");
         node.store.rows.open();
         assert!(!late.await.expect("no panic").expect("loaded").expect("it exists").enabled);
-        assert!(!enabled(&node).await);
+        assert!(!node.enabled().await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -459,28 +352,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_commit_whose_caller_went_away_takes_effect_with_the_feed() {
-        let node = node(CacheOptions::default()).await;
-        node.run();
-        node.store.feed.arrived(2).await;
-        node.store.commits.close();
-        let cached = node.cached.clone();
-        let caller = tokio::spawn(async move { cached.commit(commit(revoke(client_key(0), 7))).await });
-        node.store.commits.arrived(1).await;
-        let reads = node.store.feed.count();
-        caller.abort();
-        node.store.feed.arrived(reads + 1).await;
-        assert_eq!(node.cached.is_revoked(&token(client_key(0), 7), true).await, Ok(true));
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_stale_node_serves_no_cached_row() {
         let node = node(CacheOptions::default()).await;
         node.run();
-        assert!(enabled(&node).await);
+        assert!(node.enabled().await);
         node.store.commit(commit(Effect::SetClientEnabled(client_key(0), false))).await.expect("committed");
         node.clock.advance(Duration::from_secs(60));
-        assert!(!enabled(&node).await, "it read the feed first");
+        assert!(!node.enabled().await, "it read the feed first");
         node.store.fail(true);
         node.clock.advance(Duration::from_secs(60));
         let error = node.cached.client("client-0").await.expect_err("nothing proves it fresh");

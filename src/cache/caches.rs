@@ -3,17 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Cached,
     l1::L1,
     policy::{self, touched},
-    stats::{CacheStats, LoadObserver},
-    watermarks::ChangeOrigin,
+    stats::{CacheStats, ChangeOrigin, LoadObserver},
 };
-use crate::{
-    model::*,
-    observe::Metrics,
-    store::{Change, Store},
-};
+use crate::{model::*, observe::Metrics, store::Change};
 
 /// One cache per row of the policy table.
 pub(super) struct CacheSet {
@@ -90,13 +84,5 @@ impl CacheSet {
             self.user.stats(),
             self.family.stats(),
         ]
-    }
-}
-
-impl<S: Store + ?Sized> Cached<S> {
-    /// Has the time that each read takes which fills a cache recorded. Only the first call of this has an
-    /// effect.
-    pub fn measure(&self, metrics: &Arc<Metrics>) {
-        self.tail.caches.measure(metrics);
     }
 }

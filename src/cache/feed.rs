@@ -1,6 +1,7 @@
 //! The tail of the change feed: what keeps this node's knowledge true, and knows how fresh it is.
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     pin::{Pin, pin},
     sync::{
         Arc, OnceLock,
@@ -14,7 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Index, caches::CacheSet, fresh::Freshness, history::History, watermarks::ChangeOrigin};
+use super::{caches::CacheSet, fresh::Freshness, index::Index, stats::ChangeOrigin};
 use crate::{model::*, resilience::Clock, store::*};
 
 /// How the feed is followed.
@@ -73,10 +74,9 @@ pub struct Tail<S: ?Sized> {
     pub(super) caches: CacheSet,
     pub(super) index: Index,
     pub(super) fresh: Freshness,
-    pub(super) history: History,
     pub(super) signal: ChangeSignal,
     /// Where this node stands; `None` until it has loaded. Held while the feed is read.
-    place: Mutex<Option<FeedPosition>>,
+    place: Mutex<Option<FeedReader>>,
     /// Reads begun so far; each has a number.
     pub(super) begun: AtomicU64,
     pub(super) ended: watch::Sender<Ended>,
@@ -106,7 +106,6 @@ impl<S: Store + ?Sized> Tail<S> {
             index: Index::new(options.revocations_per_client),
             fresh: Freshness::new(clock.clone(), options.max_staleness),
             clock,
-            history: History::default(),
             signal: ChangeSignal::default(),
             place: Mutex::new(None),
             begun: AtomicU64::new(0),
@@ -191,7 +190,7 @@ impl<S: Store + ?Sized> Tail<S> {
 
     /// Makes a change that was committed here effective on this node.
     pub(super) fn apply(&self, change: &Change) {
-        self.apply_from(change, ChangeOrigin::Local(self.begun.load(Ordering::SeqCst)));
+        self.apply_from(change, ChangeOrigin::Local);
     }
 
     /// Makes a change effective on this node. Doing so twice does no harm.
@@ -231,7 +230,7 @@ impl<S: Store + ?Sized> Tail<S> {
         result
     }
 
-    async fn catch_up(&self, place: &mut Option<FeedPosition>) -> Result<(), StoreError> {
+    async fn catch_up(&self, place: &mut Option<FeedReader>) -> Result<(), StoreError> {
         if self.follow(place).await? || self.follow(place).await? {
             return Ok(());
         }
@@ -239,13 +238,14 @@ impl<S: Store + ?Sized> Tail<S> {
     }
 
     /// Reads up to the head, page by page; `false` if this node has missed something and must load anew.
-    async fn follow(&self, place: &mut Option<FeedPosition>) -> Result<bool, StoreError> {
-        let mut at = match *place {
-            Some(at) => at,
-            None => self.load().await?,
+    async fn follow(&self, place: &mut Option<FeedReader>) -> Result<bool, StoreError> {
+        let mut reader = match *place {
+            Some(reader) => reader,
+            None => FeedReader { at: self.load().await?, last_change: None },
         };
         loop {
             let sent = self.clock.read();
+            let at = reader.at;
             // The change at which this node stands is read once more: after a failover that lost it,
             // another may be in its place.
             let limit = self.options.page + 1;
@@ -253,7 +253,7 @@ impl<S: Store + ?Sized> Tail<S> {
             let last = page.changes.len() < limit;
             let own = page.changes.first().is_some_and(|(seq, _)| *seq == at.seq);
             let own = own.then(|| page.changes.remove(0).1);
-            let same = own.is_none_or(|change| self.history.confirms(at.seq, &change));
+            let same = own.is_none_or(|change| reader.confirms(&change));
             if let Some(reason) = broken(at, &page, last).or((!same).then_some("its end was replaced")) {
                 tracing::warn!(
                     reason,
@@ -268,18 +268,17 @@ impl<S: Store + ?Sized> Tail<S> {
                 return Ok(false);
             }
             for (seq, change) in &page.changes {
-                self.apply_from(change, ChangeOrigin::Feed(*seq));
-                at.seq = *seq;
+                self.apply_from(change, ChangeOrigin::Feed);
+                reader.advance(*seq, change);
             }
-            self.history.follow(&page.changes, at);
             if place.is_some() {
-                *place = Some(at);
+                *place = Some(reader);
             }
             if last {
                 if self.index.finish() {
                     self.keys_changed.store(true, Ordering::SeqCst);
                 }
-                *place = Some(at);
+                *place = Some(reader);
                 self.renew_keys().await?;
                 self.fresh.prove(sent);
                 return Ok(true);
@@ -304,7 +303,6 @@ impl<S: Store + ?Sized> Tail<S> {
     /// never come. Nobody is answered from them meanwhile.
     async fn load(&self) -> Result<FeedPosition, StoreError> {
         self.fresh.forget();
-        self.history.forget();
         self.index.begin();
         let head = self.ask(self.store.feed(0, 0)).await?.head;
         self.caches.clear();
@@ -314,10 +312,7 @@ impl<S: Store + ?Sized> Tail<S> {
             self.index.load(&rows);
             match rows.last() {
                 Some(last) if rows.len() == self.options.page => after = Some((last.kind, last.id)),
-                _ => {
-                    self.history.begin(head);
-                    return Ok(head);
-                }
+                _ => return Ok(head),
             }
         }
     }
@@ -327,6 +322,38 @@ impl<S: Store + ?Sized> Tail<S> {
         let late = |_| Err(StoreError::new(StoreErrorKind::Connection, "the store did not answer in time"));
         timeout(self.options.max_staleness, query).await.unwrap_or_else(late)
     }
+}
+
+/// Where a reader of the feed stands, and a digest of the change there.
+///
+/// A position in the feed is a number, and after a failover that lost the last commits the same numbers come
+/// again for other changes; the digest tells them apart. Its strength does not matter: only a commit can choose
+/// changes.
+#[derive(Clone, Copy, Debug)]
+struct FeedReader {
+    at: FeedPosition,
+    /// `None` if the change was not read yet.
+    last_change: Option<u64>,
+}
+
+impl FeedReader {
+    /// The change at the reader's position, read once more; `false` if it is another than before.
+    fn confirms(&mut self, change: &Change) -> bool {
+        let digest = digest(change);
+        self.last_change.replace(digest).is_none_or(|before| before == digest)
+    }
+
+    /// The next change was applied.
+    fn advance(&mut self, seq: u64, change: &Change) {
+        self.at.seq = seq;
+        self.last_change = Some(digest(change));
+    }
+}
+
+fn digest(change: &Change) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    change.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Why a reader that stands at `at` cannot go on from there. `end`: the page is the last.

@@ -22,8 +22,7 @@ use tokio::sync::watch;
 
 use super::{
     policy::CachePolicy,
-    stats::{CacheCounters, CacheStats, LoadObserver, Tier, one},
-    watermarks::{ChangeOrigin, Watermarks},
+    stats::{CacheCounters, CacheStats, ChangeOrigin, LoadObserver, one},
     weigh::Weigh,
 };
 use crate::store::StoreError;
@@ -35,19 +34,6 @@ const OVERHEAD: usize = 128;
 /// A row, or the knowledge that there is none; or why it could not be read.
 type Row<V> = Result<Option<Arc<V>>, StoreError>;
 
-/// What a read brings: a row, and for how long it may be kept if not for the whole lifetime.
-#[derive(Debug)]
-pub(super) struct LoadedRow<V> {
-    pub(super) value: Option<Arc<V>>,
-    pub(super) keeps: Duration,
-}
-
-impl<V> From<Option<Arc<V>>> for LoadedRow<V> {
-    fn from(value: Option<Arc<V>>) -> Self {
-        Self { value, keeps: Duration::MAX }
-    }
-}
-
 /// One cache. Times are those of the boot clock.
 pub(super) struct L1<K, V> {
     pub(super) policy: &'static CachePolicy,
@@ -57,8 +43,6 @@ pub(super) struct L1<K, V> {
     hasher: RandomState,
     fills: AtomicU64,
     counts: Arc<CacheCounters>,
-    /// Which values from elsewhere may still be believed.
-    watermarks: Watermarks,
 }
 
 struct CacheEntry<V> {
@@ -115,9 +99,8 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         let entries = Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), evictions);
         let stripe = || Mutex::new(Stripe { changes: 0, flights: HashMap::new() });
         let stripes = std::iter::repeat_with(stripe).take(STRIPES).collect();
-        let fills = AtomicU64::new(0);
-        let (hasher, watermarks) = (RandomState::new(), Watermarks::default());
-        Self { policy, ttl, entries, stripes, hasher, fills, counts, watermarks }
+        let (hasher, fills) = (RandomState::new(), AtomicU64::new(0));
+        Self { policy, ttl, entries, stripes, hasher, fills, counts }
     }
 
     /// What is in memory: the row, or that there is none; the outer `None` if nothing is known.
@@ -143,12 +126,11 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
 
     /// Reads a row and keeps it. Those who miss the same key meanwhile share the one read, and its
     /// failure; failures are not kept. A row overtaken by a change is read once more.
-    pub(super) async fn load<Q, F, R>(&self, key: &Q, now: Duration, read: impl Fn() -> F) -> Row<V>
+    pub(super) async fn load<Q, F>(&self, key: &Q, now: Duration, read: impl Fn() -> F) -> Row<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-        F: Future<Output = Result<R, StoreError>>,
-        R: Into<LoadedRow<V>>,
+        F: Future<Output = Row<V>>,
     {
         loop {
             match self.board(key, now) {
@@ -164,20 +146,12 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         }
     }
 
-    /// The least place in the feed that a value of this key from elsewhere must have been read at;
-    /// `None` if none is to be believed yet.
-    pub(super) fn floor<Q: Hash + ?Sized>(&self, key: &Q, ended: u64) -> Option<u64> {
-        self.watermarks.floor(self.hasher.hash_one(key), ended)
-    }
-
     /// Forgets one key: its row has changed.
     pub(super) fn invalidate<Q>(&self, key: &Q, origin: ChangeOrigin)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        // Before the change is counted: whoever looked at the floor before this is overtaken.
-        self.watermarks.raise(self.hasher.hash_one(key), origin);
         self.counts.changed(origin);
         let mut stripe = self.stripe(key);
         stripe.changes += 1;
@@ -189,7 +163,6 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
 
     /// Forgets every row of which `gone` is true; for changes that do not name the key.
     pub(super) fn invalidate_where(&self, origin: ChangeOrigin, gone: impl Fn(&V) -> bool) {
-        self.watermarks.raise_all(origin);
         self.counts.changed(origin);
         self.overtake_all();
         self.entries.retain(|_, entry| {
@@ -201,9 +174,8 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         });
     }
 
-    /// Forgets everything, also the watermarks: the feed begins anew.
+    /// Forgets everything.
     pub(super) fn clear(&self) {
-        self.watermarks.forget();
         self.overtake_all();
         self.counts.invalidated.fetch_add(self.entries.len() as u64, Ordering::Relaxed);
         self.entries.clear();
@@ -215,18 +187,13 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         let _ = self.counts.on_load.set(on_load);
     }
 
-    /// The keys of some of the entries, in no order.
-    pub(super) fn keys(&self, limit: usize) -> Vec<K> {
-        self.entries.iter().map(|(key, _)| key).take(limit).collect()
-    }
-
     /// What the cache did, and what it holds.
     pub(super) fn stats(&self) -> CacheStats {
         CacheStats {
             entries: self.entries.len() as u64,
             weight: self.entries.weight(),
             capacity: self.entries.capacity(),
-            ..self.counts.stats(self.policy.name, Tier::Local)
+            ..self.counts.stats(self.policy.name)
         }
     }
 
@@ -272,14 +239,14 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> L1<K, V> {
         }
     }
 
-    fn entry(&self, key: &K, LoadedRow { value, keeps }: LoadedRow<V>, now: Duration) -> CacheEntry<V> {
+    fn entry(&self, key: &K, value: Option<Arc<V>>, now: Duration) -> CacheEntry<V> {
         let heap = value.as_deref().map_or(0, Weigh::weight);
         let weight = (OVERHEAD + key.weight() + heap) as u64;
         // Between four fifths and all of the lifetime, so that what was filled together does not
         // expire together.
         let dice = self.hasher.hash_one(self.fills.fetch_add(1, Ordering::Relaxed)) % 1024;
         let ttl = self.ttl - self.ttl / 5 * u32::try_from(dice).unwrap_or(0) / 1024;
-        CacheEntry { value, expires: now + ttl.min(keeps), weight }
+        CacheEntry { value, expires: now + ttl, weight }
     }
 }
 
@@ -306,24 +273,22 @@ struct Flight<'a, K: Hash + Eq, V> {
 }
 
 impl<K: Weigh + Hash + Eq + Clone, V: Weigh> Flight<'_, K, V> {
-    async fn fly<F, R>(mut self, now: Duration, read: impl Fn() -> F) -> Row<V>
+    async fn fly<F>(mut self, now: Duration, read: impl Fn() -> F) -> Row<V>
     where
-        F: Future<Output = Result<R, StoreError>>,
-        R: Into<LoadedRow<V>>,
+        F: Future<Output = Row<V>>,
     {
         let begun = Instant::now();
-        let mut row: Result<LoadedRow<V>, _> = read().await.map(Into::into);
-        if let Ok(loaded) = &row
-            && !self.keep(loaded, now)
+        let mut row = read().await;
+        if let Ok(value) = &row
+            && !self.keep(value, now)
         {
             one(&self.l1.counts.overtaken);
             self.changes = self.l1.stripe(&self.key).changes;
-            row = read().await.map(Into::into);
-            if let Ok(loaded) = &row {
-                self.keep(loaded, now);
+            row = read().await;
+            if let Ok(value) = &row {
+                self.keep(value, now);
             }
         }
-        let row = row.map(|loaded| loaded.value);
         if row.is_err() {
             one(&self.l1.counts.errors);
         }
@@ -333,14 +298,13 @@ impl<K: Weigh + Hash + Eq + Clone, V: Weigh> Flight<'_, K, V> {
     }
 
     /// Keeps a row unless a change has overtaken it; `false` then.
-    fn keep(&self, loaded: &LoadedRow<V>, now: Duration) -> bool {
+    fn keep(&self, value: &Option<Arc<V>>, now: Duration) -> bool {
         let stripe = self.l1.stripe(&self.key);
         if stripe.changes != self.changes {
             return false;
         }
-        if loaded.value.is_some() || self.l1.policy.misses {
-            let loaded = LoadedRow { value: loaded.value.clone(), keeps: loaded.keeps };
-            let entry = self.l1.entry(&self.key, loaded, now);
+        if value.is_some() || self.l1.policy.misses {
+            let entry = self.l1.entry(&self.key, value.clone(), now);
             self.l1.entries.insert(self.key.clone(), entry);
         }
         true

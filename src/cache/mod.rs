@@ -5,35 +5,32 @@
 //! revocations; it alone knows whether this node's knowledge is fresh. A commit on this node applies
 //! its changes at once, those of other nodes come with the feed.
 //!
-//! With a [`RedisClient`] there is a second tier, and nodes notify each other of changes. What comes from it
-//! is used only as far as the feed proves it current, so it can make a node faster, never wrong.
+//! With a [`RedisClient`] nodes notify each other of changes, so that they read the feed at once. Values are not
+//! kept in it: docs/decisions/0013-redis.md.
 
 mod cached;
 mod caches;
+mod commits;
 mod feed;
 mod fresh;
-mod history;
 mod index;
 mod l1;
-mod l2;
 #[cfg(test)]
 mod nodes;
 pub mod policy;
-mod read_through;
 mod redis;
 mod revoked;
 mod stats;
 #[cfg(test)]
 mod testing;
 mod warm;
-mod watermarks;
 mod weigh;
 
 pub use cached::{CacheOptions, Cached};
 pub use feed::{ChangeSignal, FeedOptions, Tail};
 pub use index::{Index, Verdict, prepare};
 pub use redis::{
-    ChangeNotifications, ConnectionStrategy, RedisClient, RedisCommand, RedisFailure, RedisOpenError,
-    RedisOptions,
+    ChangeNotifications, ConnectionStrategy, RedisClient, RedisCommand, RedisCommands, RedisFailure,
+    RedisOpenError, RedisOptions,
 };
-pub use stats::{CacheStats, Tier};
+pub use stats::CacheStats;

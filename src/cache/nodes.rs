@@ -5,7 +5,6 @@ mod servers;
 
 mod change_notifications;
 mod promise;
-mod shared;
 mod strategies;
 
 use std::{
@@ -111,7 +110,7 @@ async fn node_over(store: &Arc<Fake>, options: CacheOptions, redis: Option<Arc<R
     let (link, clock) = (Arc::new(Link::new(store.clone())), Clock::manual(NOW));
     let mut cached = Cached::new(link.clone(), options, clock.clone());
     if let Some(redis) = redis {
-        cached = cached.with_redis(redis, sealer(7));
+        cached = cached.with_redis(redis, &sealer(7));
     }
     let cached = Arc::new(cached);
     cached.tail().start().await.expect("the store answers");
@@ -139,9 +138,9 @@ impl One {
     }
 }
 
-fn sealer(key: u8) -> Arc<Sealer> {
+fn sealer(key: u8) -> Sealer {
     let masters = MasterKeys::new(vec![MasterKey::new(Zeroizing::new([key; 32]))]).expect("a good key");
-    Arc::new(Sealer::new(masters, Random::os()))
+    Sealer::new(masters, Random::os())
 }
 
 fn breaker() -> Arc<Breaker> {

@@ -2,7 +2,7 @@
 
 use crate::{model::*, store::Change};
 
-/// How one cache behaves. Memory (L1) is the first tier of all of them.
+/// How one cache behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct CachePolicy {
     /// Its name in metrics.
@@ -13,31 +13,21 @@ pub struct CachePolicy {
     pub typical: u64,
     /// Whether "there is no such row" is remembered too.
     pub misses: bool,
-    /// Whether Redis (L2), if there is one, is the second tier.
-    pub shared: bool,
 }
 
 /// Clients by `client_id`. Misses are not kept: names that do not exist are free to invent, and would
 /// push out those that do.
-pub const CLIENT: CachePolicy =
-    CachePolicy { name: "client", share: 25, typical: 1_500, misses: false, shared: true };
+pub const CLIENT: CachePolicy = CachePolicy { name: "client", share: 25, typical: 1_500, misses: false };
 /// Clients by row key.
 pub const CLIENT_BY_KEY: CachePolicy =
-    CachePolicy { name: "client_by_key", share: 15, typical: 1_500, misses: false, shared: true };
+    CachePolicy { name: "client_by_key", share: 15, typical: 1_500, misses: false };
 /// Resources by URI. Misses are kept: audiences that are no registered resource are asked for with
 /// every introspection.
-pub const RESOURCE: CachePolicy =
-    CachePolicy { name: "resource", share: 10, typical: 300, misses: true, shared: true };
+pub const RESOURCE: CachePolicy = CachePolicy { name: "resource", share: 10, typical: 300, misses: true };
 /// Users by id.
-pub const USER: CachePolicy =
-    CachePolicy { name: "user", share: 25, typical: 1_200, misses: false, shared: true };
-/// Families by id. Not shared: most are read a few times in their life, and to write each of them to
-/// Redis would cost more than it saves.
-pub const FAMILY: CachePolicy =
-    CachePolicy { name: "grant", share: 25, typical: 600, misses: false, shared: false };
-
-/// Those that Redis has a part in.
-pub(super) const SHARED: [CachePolicy; 4] = [CLIENT, CLIENT_BY_KEY, RESOURCE, USER];
+pub const USER: CachePolicy = CachePolicy { name: "user", share: 25, typical: 1_200, misses: false };
+/// Families by id.
+pub const FAMILY: CachePolicy = CachePolicy { name: "grant", share: 25, typical: 600, misses: false };
 
 /// What a change makes untrue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,13 +68,6 @@ pub fn touched(change: &Change) -> Touched<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_shared_is_listed() {
-        let all = [CLIENT, CLIENT_BY_KEY, RESOURCE, USER, FAMILY];
-        let shared: Vec<_> = all.iter().filter(|policy| policy.shared).map(|policy| policy.name).collect();
-        assert_eq!(shared, SHARED.map(|policy| policy.name));
-    }
 
     #[test]
     fn the_shares_make_up_the_whole() {

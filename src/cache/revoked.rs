@@ -12,7 +12,10 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use super::{Tail, feed::Ended, index::Verdict};
+use super::{
+    feed::{Ended, Tail},
+    index::Verdict,
+};
 use crate::{model::*, store::*};
 
 /// How long a request waits for the shared read, or for the store.

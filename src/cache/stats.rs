@@ -11,47 +11,18 @@ use std::{
 
 use serde::Serialize;
 
-use super::watermarks::ChangeOrigin;
-
 const SHARDS: usize = 16;
 
-/// Where a look-up is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tier {
-    /// This process's memory (L1).
-    #[default]
-    Local,
-    /// Redis (L2).
-    Redis,
-}
-
-impl Tier {
-    /// Every tier there is.
-    pub const ALL: [Self; 2] = [Self::Local, Self::Redis];
-
-    /// The label's value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Redis => "redis",
-        }
-    }
-}
-
-/// What one cache did since the start in one tier, and what it holds. What Redis holds and throws away
-/// is Redis's to tell: those figures are 0 here.
+/// What one cache did since the start, and what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct CacheStats {
     /// The policy's name.
     pub cache: &'static str,
-    /// Which tier.
-    pub tier: Tier,
-    /// Look-ups answered here.
+    /// Look-ups answered from memory.
     pub hits: u64,
-    /// Look-ups that the next tier, or the store, had to answer.
+    /// Look-ups that the store had to answer.
     pub misses: u64,
-    /// Loads that failed; for Redis, look-ups that it did not answer.
+    /// Loads that failed.
     pub errors: u64,
     /// Entries held.
     pub entries: u64,
@@ -69,15 +40,21 @@ pub struct CacheStats {
     pub changed_here: u64,
     /// … and those that came with the feed; the own ones are among these again.
     pub changed_by_feed: u64,
-    /// Reads of the next tier, or the store, that ended, well or not.
+    /// Reads of the store that ended, well or not.
     pub loads: u64,
     /// The time they took together.
     pub load_seconds: f64,
-    /// Rows not kept because a change came while they were read; for Redis, values refused because
-    /// they are older than a change this node has applied, or of another history.
+    /// Rows not kept because a change came while they were read.
     pub overtaken: u64,
-    /// Values from Redis that do not open: damaged, forged, moved, or sealed under a key that is gone.
-    pub forged: u64,
+}
+
+/// How this node learned of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChangeOrigin {
+    /// It was committed here.
+    Local,
+    /// It came with the feed.
+    Feed,
 }
 
 /// Called with how long each load took.
@@ -98,15 +75,14 @@ pub(super) struct CacheCounters {
     load_nanos: AtomicU64,
     pub(super) on_load: OnceLock<LoadObserver>,
     pub(super) overtaken: AtomicU64,
-    pub(super) forged: AtomicU64,
 }
 
 impl CacheCounters {
     /// A change concerns this cache.
     pub(super) fn changed(&self, origin: ChangeOrigin) {
         one(match origin {
-            ChangeOrigin::Local(_) => &self.changed_here,
-            ChangeOrigin::Feed(_) => &self.changed_by_feed,
+            ChangeOrigin::Local => &self.changed_here,
+            ChangeOrigin::Feed => &self.changed_by_feed,
         });
     }
 
@@ -121,11 +97,10 @@ impl CacheCounters {
     }
 
     /// The counts; what is held is left at 0.
-    pub(super) fn stats(&self, cache: &'static str, tier: Tier) -> CacheStats {
+    pub(super) fn stats(&self, cache: &'static str) -> CacheStats {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         CacheStats {
             cache,
-            tier,
             hits: self.hits.total(),
             misses: self.misses.total(),
             errors: of(&self.errors),
@@ -137,7 +112,6 @@ impl CacheCounters {
             loads: of(&self.loads),
             load_seconds: Duration::from_nanos(of(&self.load_nanos)).as_secs_f64(),
             overtaken: of(&self.overtaken),
-            forged: of(&self.forged),
             ..CacheStats::default()
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{CacheOptions, Cached};
+use super::cached::{CacheOptions, Cached};
 use crate::{model::*, resilience::Clock, store::*};
 
 /// The moment at which the tests take place.
@@ -41,6 +41,11 @@ impl Node {
     /// Follows the feed until the test ends.
     pub(super) fn run(&self) {
         tokio::spawn(self.cached.tail().clone().run(std::future::pending()));
+    }
+
+    /// Whether its first client is enabled, as the node knows it.
+    pub(super) async fn enabled(&self) -> bool {
+        self.cached.client("client-0").await.expect("the store answers").expect("it exists").enabled
     }
 
     /// Commits through the node.

@@ -1,58 +1,18 @@
-//! Warm-up: a node that starts reads, in the background, the clients it will be asked for.
-//!
-//! With Redis it knows which: every node notes there, now and then, the clients it has in memory, that
-//! is those used within the lifetime of an entry. Without, it reads the first clients of the store, up to
-//! a bound. Either way the rows themselves come from the store (or what the feed bears out).
+//! Warm-up: a node that starts reads, in the background, clients that it may be asked for.
 
-use std::{collections::HashMap, time::Duration};
+use super::cached::Cached;
+use crate::store::*;
 
-use super::Cached;
-use crate::{model::*, store::*};
-
-/// The most clients that are noted, and read at the start.
+/// The most clients that are read at the start.
 const CLIENTS: usize = 1_000;
-/// Clients not seen for so long are noted no more, in seconds.
-const HOURS: u64 = 6 * 60 * 60;
-/// Clients asked for at once where no note tells which.
+/// Clients asked for at once.
 const PAGE: usize = 100;
-const NOTE: &str = "clients in use";
-
-/// Clients in use, with the moment they were last seen in a node's memory.
-type InUse = HashMap<String, UnixTime>;
 
 impl<S: Store + ?Sized> Cached<S> {
-    /// Notes in Redis which clients are in use. To be called every few minutes; without Redis it does
-    /// nothing.
-    pub async fn note_clients_in_use(&self) {
-        let Some(shared) = &self.shared else { return };
-        let now = self.clock.now();
-        let mut in_use: InUse = shared.note(NOTE).await.unwrap_or_default();
-        in_use.retain(|_, seen| seen.0.saturating_add(HOURS) > now.0 && *seen <= now);
-        in_use.extend(self.tail.caches.client.keys(CLIENTS).into_iter().map(|client| (client, now)));
-        let mut newest: Vec<_> = in_use.into_iter().collect();
-        newest.sort_by_key(|(_, seen)| std::cmp::Reverse(*seen));
-        newest.truncate(CLIENTS);
-        let in_use: InUse = newest.into_iter().collect();
-        if !in_use.is_empty() {
-            shared.write_note(NOTE, &in_use, Duration::from_secs(HOURS)).await;
-        }
-    }
-
-    /// Reads the clients in use, one after the other so that nobody has to wait for it, and gives how
-    /// many. To be called in the background once the node is ready.
+    /// Reads the first enabled clients of the store, one after the other so that no request has to wait for it,
+    /// and gives how many. To be called in the background once the node is ready.
     pub async fn warm_up(&self) -> Result<usize, StoreError> {
-        let noted = match &self.shared {
-            Some(shared) => shared.note::<InUse>(NOTE).await,
-            None => None,
-        };
-        let mut warmed = 0;
-        if let Some(noted) = noted.filter(|noted| !noted.is_empty()) {
-            for client_id in noted.keys().take(CLIENTS) {
-                warmed += usize::from(self.warm(client_id).await?);
-            }
-            return Ok(warmed);
-        }
-        let mut after = None;
+        let (mut warmed, mut after) = (0, None);
         while warmed < CLIENTS {
             let page = self.store.clients(after, PAGE).await?;
             for client in page.iter().filter(|client| client.enabled) {
@@ -71,5 +31,23 @@ impl<S: Store + ?Sized> Cached<S> {
         let Some(client) = self.client(client_id).await? else { return Ok(false) };
         self.client_by_key(client.key).await?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        cache::{cached::CacheOptions, testing::*},
+        store::Clients,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_starts_has_the_first_clients_in_memory_under_both_names() {
+        let node = node(CacheOptions::default()).await;
+        assert_eq!(node.cached.warm_up().await.expect("the store answers"), 3);
+        let before = node.store.statements();
+        node.cached.client("client-1").await.expect("cached");
+        node.cached.client_by_key(client_key(2)).await.expect("cached");
+        assert_eq!(node.store.statements(), before);
     }
 }

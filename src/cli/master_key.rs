@@ -66,8 +66,7 @@ pub(super) async fn rewrap(node: &Node, out: Output) -> Result<(), Failure> {
 }
 
 /// What only the master key opens that it was made with, and for how long there may be some of it.
-/// (Client secrets are not among it: their digests are compared. Nor are values in Redis: what cannot be
-/// opened there is loaded anew.)
+/// (Client secrets are not among it: their digests are compared.)
 async fn remaining(node: &Node) -> Result<Vec<(&'static str, u64)>, Failure> {
     let clients = node.provider.administration.all_clients().await?;
     let refresh = clients.iter().map(|client| client.refresh_lifetime).max().unwrap_or_default();

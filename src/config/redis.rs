@@ -1,4 +1,4 @@
-//! `[redis]`: the shared cache and change notifications. It makes nodes faster; nothing depends on it.
+//! `[redis]`: change notifications between nodes. They make changes take effect sooner; nothing depends on them.
 
 use std::{path::PathBuf, time::Duration};
 

@@ -148,16 +148,6 @@ closed! {
 }
 
 closed! {
-    /// Where a cached value was looked for.
-    Tier {
-        /// In this process.
-        Local => "local",
-        /// In Redis, which all nodes share.
-        Redis => "redis",
-    }
-}
-
-closed! {
     /// How a look-up in a cache ended.
     CacheResult {
         /// Found.

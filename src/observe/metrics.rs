@@ -262,7 +262,7 @@ impl Dependencies {
 }
 
 pub(super) struct Caches {
-    pub(super) requests: Counters<3>,
+    pub(super) requests: Counters<2>,
     pub(super) entries: Gauges<1>,
     pub(super) weight: Gauges<1>,
     pub(super) evictions: Counters<2>,
@@ -275,7 +275,7 @@ impl Caches {
     fn declare(to: &mut Builder, labels: &Labels) -> Self {
         let caches = || axis("cache", labels.caches.iter().copied());
         Self {
-            requests: to.counters("chancery_cache_requests_total", "Cache look-ups.", [caches(), closed(Tier::ALL, "tier", Tier::as_str), closed(CacheResult::ALL, "result", CacheResult::as_str)]),
+            requests: to.counters("chancery_cache_requests_total", "Cache look-ups.", [caches(), closed(CacheResult::ALL, "result", CacheResult::as_str)]),
             entries: to.gauges("chancery_cache_entries", "Entries in the cache.", [caches()]),
             weight: to.gauges("chancery_cache_weight_bytes", "Size of the cache.", [caches()]),
             evictions: to.counters("chancery_cache_evictions_total", "Evictions.", [caches(), closed(Eviction::ALL, "reason", Eviction::as_str)]),

@@ -22,7 +22,7 @@ pub use asked::Asked;
 pub use labels::{
     BreakerLevels, Cache, CacheResult, Dependency, Endpoint, Eviction, Grant, HashOperation, JwtFailure,
     JwtUse, Labels, Lane, Login, Logout, Operation, PoolLevels, Rejection, RevocationCause, Revoked, Route,
-    Source, Tier, TokenType,
+    Source, TokenType,
 };
 pub use metrics::Metrics;
 pub use process::Figures;

@@ -318,8 +318,8 @@ impl Metrics {
     }
 
     /// So many look-ups in a cache ended like this; caches count for themselves and tell it in sums.
-    pub fn cache_requests(&self, cache: Cache, tier: Tier, result: CacheResult, lookups: u64) {
-        self.registry.add(self.caches.requests, [cache.0, tier as usize, result as usize], lookups);
+    pub fn cache_requests(&self, cache: Cache, result: CacheResult, lookups: u64) {
+        self.registry.add(self.caches.requests, [cache.0, result as usize], lookups);
     }
 
     /// Entries left a cache.

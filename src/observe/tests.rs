@@ -27,7 +27,7 @@ fn metrics() -> Arc<Metrics> {
         operations: vec!["client", "commit", "feed"],
         backend: "sqlite",
         pools: vec!["request", "feed"],
-        redis_commands: vec!["get", "set"],
+        redis_commands: vec!["publish", "ping"],
         redis_errors: vec!["timeout", "connection"],
         clients: vec!["web \"shop\"".to_owned()],
     })
@@ -69,7 +69,7 @@ fn every_series_is_there_at_zero_from_the_start() {
         r#"chancery_http_requests_total{method="other",route="unmatched",status="404"}"#,
         r#"chancery_token_requests_total{grant_type="refresh_token",outcome="failure",error="invalid_grant"}"#,
         r#"chancery_login_attempts_total{method="password",outcome="failure",reason="wrong_password"}"#,
-        r#"chancery_cache_requests_total{cache="client",tier="local",result="miss"}"#,
+        r#"chancery_cache_requests_total{cache="client",result="miss"}"#,
         r#"chancery_db_errors_total{backend="sqlite",kind="io"}"#,
         r#"chancery_signing_keys{alg="EdDSA",state="next"}"#,
         r#"chancery_build_info{version="1.2.3",revision="abc",rustc="1.95"}"#,
@@ -193,12 +193,12 @@ fn each_method_counts_in_its_own_series() {
     metrics.query(metrics.operation("commit").unwrap(), Duration::ZERO);
     metrics.store_error("io");
     metrics.rows_deleted("codes", 3);
-    metrics.cache_requests(metrics.cache("user").unwrap(), Tier::Local, CacheResult::Hit, 1);
-    metrics.cache_requests(metrics.cache("user").unwrap(), Tier::Redis, CacheResult::Miss, 1);
+    metrics.cache_requests(metrics.cache("user").unwrap(), CacheResult::Hit, 1);
+    metrics.cache_requests(metrics.cache("user").unwrap(), CacheResult::Miss, 1);
     metrics.batch_written(3);
     metrics.pool_waited("feed", Duration::from_millis(3));
     metrics.retried();
-    metrics.redis_command("get", Duration::from_millis(60));
+    metrics.redis_command("publish", Duration::from_millis(60));
     metrics.set_redis_errors(&[("timeout", 1)]);
     metrics.cache_evicted(metrics.cache("jwks").unwrap(), Eviction::Ttl, 2);
     metrics.cache_loaded(metrics.cache("user").unwrap(), Duration::from_millis(2));
@@ -232,12 +232,12 @@ fn each_method_counts_in_its_own_series() {
         (r#"chancery_db_query_duration_seconds_count{backend="sqlite",operation="commit"}"#, 1.0),
         (r#"chancery_db_errors_total{backend="sqlite",kind="io"}"#, 1.0),
         (r#"chancery_expired_rows_deleted_total{table="codes"}"#, 3.0),
-        (r#"chancery_cache_requests_total{cache="user",tier="local",result="hit"}"#, 1.0),
-        (r#"chancery_cache_requests_total{cache="user",tier="redis",result="miss"}"#, 1.0),
+        (r#"chancery_cache_requests_total{cache="user",result="hit"}"#, 1.0),
+        (r#"chancery_cache_requests_total{cache="user",result="miss"}"#, 1.0),
         (r#"chancery_db_batch_size_bucket{le="4"}"#, 1.0),
         (r#"chancery_db_pool_wait_seconds_bucket{pool="feed",le="0.005"}"#, 1.0),
         (r#"chancery_retries_total{dependency="sql"}"#, 1.0),
-        (r#"chancery_redis_command_duration_seconds_count{command="get"}"#, 1.0),
+        (r#"chancery_redis_command_duration_seconds_count{command="publish"}"#, 1.0),
         (r#"chancery_redis_errors_total{kind="timeout"}"#, 1.0),
         (r#"chancery_cache_evictions_total{cache="jwks",reason="ttl"}"#, 2.0),
         (r#"chancery_cache_load_duration_seconds_bucket{cache="user",le="0.0025"}"#, 1.0),

@@ -193,7 +193,17 @@ async fn a_redis_that_wants_another_password_is_named_at_the_start_and_on_demand
     let place = Place::new().with("REDIS_URL", &redis.url().replace("redis://", "redis://:hunter3@"));
     let looked = place.run(&["check-config", "--connect"]).with_code(1);
     assert!(looked.err.contains("refused the user name or password"), "{looked:?}");
-    let log = place.serve().log.clone();
+    let server = place.serve();
+    // Once it was refused a second time, the first time has been logged.
+    let refused = || {
+        let metrics = http(&server.operations, "GET /metrics HTTP/1.1", "").1;
+        let denied = metrics.lines().find_map(|line| {
+            line.strip_prefix(r#"chancery_redis_errors_total{kind="denied"} "#)?.parse::<f64>().ok()
+        });
+        denied.is_some_and(|times| times >= 2.0)
+    };
+    eventually(BOUND, "Redis has refused it twice", refused);
+    let log = server.log.clone() + &server.logged();
     let said: Vec<_> = log.lines().filter(|line| line.contains("Redis unavailable")).collect();
     assert_eq!(said.len(), 1, "{log}");
     assert!(said[0].contains("WARN") && said[0].contains("refused the user name or password"), "{log}");

@@ -9,7 +9,7 @@ use crate::{
         process::{Place, http, post},
         server::{credentials, issue},
     },
-    servers::{Collector, Redis},
+    servers::Collector,
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -93,20 +93,4 @@ fn a_collector_that_hangs_holds_up_nothing() {
     // The grace, the farewell to the collector, and a slow machine.
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     assert!(log.contains("the last traces could not be exported"), "{log}");
-}
-
-#[tokio::test]
-async fn commands_of_redis_are_in_the_trace() {
-    let (collector, redis) = (Collector::start(), Redis::start().await);
-    let place =
-        Place::new().with("CHANCERY_TRACING_ENDPOINT", &collector.url).with("REDIS_URL", &redis.url());
-    let server = place.serve();
-    let app = credentials(&place, "app", &[]);
-    // Made beside the server, so that its first look goes past memory.
-    issue(&server.listen, &app);
-    assert_eq!(server.terminate(), Some(0));
-    let spans = collector.spans();
-    let get = spans.iter().find(|span| span.name == "redis get").expect("a span");
-    assert_eq!(get.attributes["db.system.name"], "redis");
-    assert!(spans.iter().any(|span| span.id == get.parent), "{get:?}");
 }

@@ -16,7 +16,7 @@ use crate::{
         rounds,
         site::DEADLINE,
     },
-    servers::{self, Proxy, Redis},
+    servers,
 };
 
 const STALENESS: Duration = Duration::from_secs(2);
@@ -24,22 +24,8 @@ const STALENESS: Duration = Duration::from_secs(2);
 /// F20: R41
 #[tokio::test]
 async fn a_disabled_client_stays_disabled_though_a_node_reads_late() {
-    flicker(&[]).await;
-}
-
-/// F20: R41
-#[tokio::test]
-async fn a_disabled_client_stays_disabled_though_redis_delivers_late() {
-    let redis = Redis::start().await;
-    let proxy = Proxy::before(redis.port());
-    proxy.delay(Duration::from_millis(20));
-    flicker(&[("REDIS_URL", &proxy.url(&redis.url()))]).await;
-}
-
-async fn flicker(more: &[(&str, &str)]) {
     // Rows are dropped from the caches all the time, so that there are always late readers.
-    let Behind { site, proxies, .. } =
-        Behind::two_proxies(&[&[("CACHE_DEFAULT_TTL", "1s")], more].concat()).await;
+    let Behind { site, proxies, .. } = Behind::two_proxies(&[("CACHE_DEFAULT_TTL", "1s")]).await;
     let create = ["client", "create", "flicker", "--auth-method", "client_secret_post", "--json"];
     let made = site.nodes[0].run(&create).await.with_code(0).json();
     let secret = made["client_secret"].as_str().expect("a secret").to_owned();

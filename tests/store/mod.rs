@@ -6,7 +6,6 @@ pub mod fixtures;
 mod plans;
 mod postgres;
 mod records;
-mod shared;
 mod sqlite;
 mod standby;
 mod suite;

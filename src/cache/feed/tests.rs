@@ -82,11 +82,15 @@ async fn more_changes_than_a_page_holds_are_read_to_the_end() {
 /// T09: what a restored backup or a failover did not bring along is not believed any more.
 #[tokio::test(start_paused = true)]
 async fn a_history_that_broke_off_is_loaded_anew() {
-    let breaks: [Case<State>; 3] = [
+    let breaks: [Case<State>; 4] = [
         ("the epoch changed", |state| state.head.epoch += 1),
         ("it went backwards", |state| {
             state.head.seq -= 1;
             state.changes.pop();
+        }),
+        ("its end was replaced", |state| {
+            let (_, last) = state.changes.last_mut().expect("it is not empty");
+            *last = Change::User { id: UserId(id(9)) };
         }),
         ("it was swept before it was read", |state| {
             state.head.seq += 5;

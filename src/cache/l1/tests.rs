@@ -18,7 +18,7 @@ fn cache(policy: &'static CachePolicy, max_memory: u64) -> L1<String, Resource> 
     L1::new(policy, max_memory, TTL)
 }
 
-/// A row that tells its version.
+/// A row that shows its version.
 fn version(n: u64) -> Option<Arc<Resource>> {
     let created_at = UnixTime(n);
     Some(Arc::new(Resource { id: Id::default(), uri: "https://a.example".into(), owner: None, created_at }))
@@ -44,7 +44,7 @@ async fn entries_expire_between_four_fifths_and_all_of_their_lifetime() {
 }
 
 #[tokio::test]
-async fn loads_are_timed_and_changes_counted_by_how_they_were_heard_of() {
+async fn loads_are_timed_and_changes_counted_by_their_origin() {
     let cache = cache(&policy::RESOURCE, 10 << 20);
     let observed = Arc::new(AtomicUsize::new(0));
     let times = Arc::clone(&observed);
@@ -60,12 +60,12 @@ async fn loads_are_timed_and_changes_counted_by_how_they_were_heard_of() {
     cache.load("a", START, slow).await.expect("it is in memory");
     let fails = || async {
         std::thread::sleep(Duration::from_millis(1));
-        Err::<Option<Arc<Resource>>, _>(StoreError::new(StoreErrorKind::Io, "on purpose"))
+        Err(StoreError::new(StoreErrorKind::Io, "on purpose"))
     };
     cache.load("b", START, fails).await.expect_err("it fails");
-    cache.invalidate("a", ChangeOrigin::Local(0));
-    cache.invalidate("never held", ChangeOrigin::Feed(1));
-    cache.invalidate_where(ChangeOrigin::Feed(2), |_| false);
+    cache.invalidate("a", ChangeOrigin::Local);
+    cache.invalidate("never held", ChangeOrigin::Feed);
+    cache.invalidate_where(ChangeOrigin::Feed, |_| false);
     let stats = cache.stats();
     assert_eq!((stats.loads, observed.load(Ordering::SeqCst)), (2, 2));
     assert!(stats.load_seconds >= 0.002, "{stats:?}");
@@ -165,7 +165,7 @@ async fn who_comes_after_a_change_does_not_join_a_read_from_before_it() {
         }
     });
     tokio::task::yield_now().await;
-    cache.invalidate("a", ChangeOrigin::Local(0));
+    cache.invalidate("a", ChangeOrigin::Local);
     let late = cache.load("a", START, || async { Ok(version(2)) }).await;
     assert_eq!(late.expect("loaded"), version(2));
     go.notify_one();
@@ -206,7 +206,7 @@ fn no_thread_ever_sees_a_row_older_than_a_change_it_could_know_of() {
             if n % 100 == 0 {
                 cache.clear()
             } else {
-                cache.invalidate("a", ChangeOrigin::Local(0))
+                cache.invalidate("a", ChangeOrigin::Local)
             }
             applied.store(n, Ordering::SeqCst);
             std::thread::yield_now();

@@ -72,7 +72,7 @@ async fn installations_that_share_a_redis_do_not_notify_each_other() {
     let one = node(&server, &ours).await;
     let link = Arc::new(Link::new(theirs.clone()));
     let stranger = Cached::new(link, CacheOptions::default(), Clock::manual(NOW))
-        .with_redis(via(&server).await, sealer(8));
+        .with_redis(via(&server).await, &sealer(8));
     let stranger = Arc::new(stranger);
     stranger.tail().start().await.expect("the store answers");
     let notifications = stranger.change_notifications().expect("there is a Redis").clone();

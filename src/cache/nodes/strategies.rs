@@ -3,18 +3,33 @@
 use std::time::Duration;
 
 use super::{servers::until, *};
-use crate::cache::{ConnectionStrategy, RedisFailure, RedisOpenError};
+use crate::cache::{ConnectionStrategy, RedisCommands, RedisFailure, RedisOpenError};
+
+/// Adds to a number and gives the sum.
+const ADD: &str = "return {redis.call('INCRBY', KEYS[1], ARGV[1]), #ARGV}";
 
 async fn works(options: &RedisOptions) {
     let redis = RedisClient::open(options, breaker()).expect("good options");
     // A Cluster answers before it is one.
-    until("Redis to answer", async || redis.probe().await.is_ok() && redis.get("a").await == Ok(None)).await;
-    redis.set("a", b"value", Duration::from_secs(60)).await.expect("it is set");
-    assert_eq!(redis.get("a").await, Ok(Some(b"value".to_vec())));
-    redis.delete("a").await.expect("it is deleted");
-    assert_eq!(redis.get("a").await, Ok(None));
-    redis.publish("channel", "message").await.expect("it is published");
-    assert!(redis.is_up());
+    until("Redis to answer", async || redis.probe().await.is_ok() && answers(&redis).await.is_ok()).await;
+    let redis: Arc<dyn RedisCommands> = redis;
+    let minute = Duration::from_secs(60);
+    let key = format!("chancery:{}", Random::os().id(0));
+    assert_eq!(redis.set_if_absent(&key, b"40", minute).await, Ok(true));
+    assert_eq!(redis.set_if_absent(&key, b"50", minute).await, Ok(false));
+    assert_eq!(redis.script(ADD, &[&key], &[2, 7]).await, Ok(vec![42, 2]));
+    let brief = format!("{key}:brief");
+    assert_eq!(redis.set_if_absent(&brief, b"1", Duration::from_millis(1)).await, Ok(true));
+    let again = async || redis.set_if_absent(&brief, b"1", minute).await == Ok(true);
+    until("the value to have expired", again).await;
+    let refused = redis.script("return redis.error_reply('no')", &[&key], &[]).await;
+    assert_eq!(refused, Err(RedisFailure::Refused));
+    redis.publish("chancery:channel", "message").await.expect("it is published");
+}
+
+/// A command that changes nothing. It names a key, which a Cluster answers only once it is one.
+async fn answers(redis: &RedisClient) -> Result<Vec<i64>, RedisFailure> {
+    redis.script("return {}", &["chancery:any"], &[]).await
 }
 
 #[tokio::test]
@@ -25,11 +40,11 @@ async fn every_strategy_works_and_recovers_without_a_restart_of_ours() {
         works(&options).await;
         let redis = connected(&options).await;
         server.kill().await;
-        until("the loss to be noticed", async || redis.get("a").await.is_err()).await;
+        until("the loss to be noticed", async || answers(&redis).await.is_err()).await;
         assert!(redis.probe().await.is_err() && !redis.is_up());
         server.restart().await;
         until("Redis to be used again", async || {
-            redis.probe().await.is_ok() && redis.get("a").await == Ok(None)
+            redis.probe().await.is_ok() && answers(&redis).await.is_ok()
         })
         .await;
     }
@@ -43,14 +58,15 @@ async fn a_redis_that_hangs_costs_a_command_its_deadline_and_no_more() {
         let redis = RedisClient::open(&options, breaker()).expect("good options");
         until("Redis to answer", async || redis.probe().await.is_ok()).await;
         server.signal("STOP");
-        until("the silence to be noticed", async || redis.get("a").await == Err(RedisFailure::Timeout)).await;
+        until("the silence to be noticed", async || answers(&redis).await == Err(RedisFailure::Timeout))
+            .await;
         // Soon it is not even asked.
-        until("the breaker to open", async || redis.get("a").await == Err(RedisFailure::Open)).await;
+        until("the breaker to open", async || answers(&redis).await == Err(RedisFailure::Open)).await;
         assert!(redis.probe().await.is_err() && !redis.is_up());
         assert!(redis.failures().iter().any(|(kind, n)| *kind == RedisFailure::Open && *n > 0));
         server.signal("CONT");
         until("Redis to be used again", async || {
-            redis.probe().await.is_ok() && redis.get("a").await == Ok(None)
+            redis.probe().await.is_ok() && answers(&redis).await.is_ok()
         })
         .await;
     }
@@ -62,8 +78,8 @@ async fn a_login_is_given_and_a_wrong_one_is_a_failure_that_tells_nothing() {
     let server = servers::Redis::start_with(&acl).await;
     let url = |login: &str| server.url().replace("redis://", &format!("redis://{login}@"));
     let redis = connected(&patient(url("chancery:hunter2"))).await;
-    redis.set("chancery:a", b"value", Duration::from_secs(60)).await.expect("it may");
-    assert_eq!(redis.set("b", b"value", Duration::from_secs(60)).await, Err(RedisFailure::Refused));
+    redis.set_if_absent("chancery:a", b"value", Duration::from_secs(60)).await.expect("it may");
+    assert_eq!(redis.set_if_absent("b", b"value", Duration::from_secs(60)).await, Err(RedisFailure::Refused));
     let wrong = RedisClient::open(&patient(url("chancery:hunter3")), breaker()).expect("a good URL");
     let failure = wrong.probe().await.expect_err("it is refused");
     assert_eq!(failure, RedisFailure::Denied);
@@ -89,7 +105,7 @@ async fn tls_trusts_the_right_root_only_and_the_right_name() {
                 RedisClient::open(&RedisOptions { strategy, ..options }, breaker()).expect("good options");
             let failure = redis.probe().await.expect_err("it is refused");
             assert_eq!(failure, RedisFailure::Connection, "{strategy:?}");
-            assert!(!redis.is_up() && redis.get("a").await.is_err());
+            assert!(!redis.is_up() && answers(&redis).await.is_err());
             assert!(!format!("{failure} {failure:?} {redis:?}").contains("hunter"));
         }
     }

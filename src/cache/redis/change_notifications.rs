@@ -20,7 +20,11 @@ use tokio::{
     time::{Instant, interval, sleep, timeout},
 };
 
-use super::{CONNECT_TIMEOUT, RedisClient, RedisFailure};
+use super::{
+    client::RedisClient,
+    commands::{RedisCommands, RedisFailure},
+    options::CONNECT_TIMEOUT,
+};
 use crate::cache::{feed::ChangeSignal, stats::one};
 
 /// The subscribed connection is tested so often.

@@ -13,21 +13,38 @@
 use std::time::Duration;
 
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult,
-    TlsCertificates, TlsMode,
-    aio::PubSub,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult,
+    TlsCertificates, TlsMode, Value,
+    aio::{ConnectionLike, MultiplexedConnection, PubSub},
     cluster::ClusterClient,
+    cluster_async::ClusterConnection,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use tokio::sync::Mutex;
 
-use super::{RedisOpenError, connection::RedisConnection};
+use super::options::{CONNECT_TIMEOUT, RedisOpenError};
 
 /// See the module.
 pub(super) enum Target {
     One(Box<Client>),
     Sentinel(Box<Mutex<SentinelClient>>),
     Cluster { all: Box<ClusterClient>, nodes: Vec<Client> },
+}
+
+/// A connection to a server or a Cluster. Clones share it.
+#[derive(Clone)]
+pub(super) enum RedisConnection {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl RedisConnection {
+    pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::One(connection) => connection.req_packed_command(command).await,
+            Self::Cluster(connection) => connection.req_packed_command(command).await,
+        }
+    }
 }
 
 /// The parts of a URL that names several hosts.
@@ -164,7 +181,7 @@ fn cluster(
     }
     let infos = hosts.nodes(6_379)?;
     let mut builder = ClusterClient::builder(infos.clone())
-        .connection_timeout(super::CONNECT_TIMEOUT)
+        .connection_timeout(CONNECT_TIMEOUT)
         .response_timeout(timeout)
         // The breaker is what gives Redis time; a request has none.
         .retries(1);

@@ -198,8 +198,6 @@ pub enum Work {
     ClientAuthentication,
     /// An operation of the store, by the name of its method.
     Store(&'static str),
-    /// A command of Redis.
-    Redis(&'static str),
     /// Work with a password, the wait for a thread included: `hash` or `verify`.
     Password(&'static str),
     /// A signature of this algorithm, the wait for a thread included.
@@ -213,11 +211,6 @@ impl Work {
             Self::Store(operation) => {
                 let attributes = vec![KeyValue::new("db.operation.name", operation)];
                 (format!("store {operation}"), SpanKind::Client, attributes)
-            }
-            Self::Redis(command) => {
-                let system = KeyValue::new("db.system.name", "redis");
-                let attributes = vec![system, KeyValue::new("db.operation.name", command)];
-                (format!("redis {command}"), SpanKind::Client, attributes)
             }
             Self::Password(operation) => {
                 let attributes = vec![KeyValue::new("chancery.password.operation", operation)];
