@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Where all cores are busy, everything else goes first: it is done in the time of a hundredth of a hash. A
 /// core that is never idle leaves a hash a sixtieth of its time. Half way, at 10, requests beside a flood of
-/// sign-ins took three times as long (docs/performance.md), and there were no more sign-ins.
+/// sign-ins took three times as long (docs/performance-notes.md), and there were no more sign-ins.
 const NICE: i32 = 19;
 
 /// The lane, and what a hash costs.

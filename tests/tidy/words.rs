@@ -13,6 +13,14 @@ const BANNED: &[&str] = &["unsafe", "todo!", "unimplemented!", "dbg!"];
 /// Files that may say `unsafe`: each says why, lists its invariants, and is compared with something else.
 const MAY_BE_UNSAFE: &[&str] = &["src/crypto/avx512.rs"];
 
+/// Words of this house where the field has one: the names of files, of types, and what log lines say.
+const HOUSE_FILES: &[&str] = &[
+    "coding", "dial", "doorbell", "front", "hand_on", "heard", "opened", "patience", "place", "through",
+    "visit",
+];
+const HOUSE_TYPES: &[&str] = &["Desk", "Door", "Doorbell"];
+const HOUSE_LOGS: &[&str] = &["dial", "doorbell", "heard", "hears", "patience", "tells", "visit"];
+
 #[test]
 fn every_file_says_first_what_it_is() {
     assert_none(sources().iter().filter_map(missing_doc).collect());
@@ -54,6 +62,28 @@ fn a_drawer_or_a_twin_is_noticed() {
         assert_one(&banned_names(&Source::new("src/a.rs", line)), "src/a.rs:1: ");
     }
     assert_none(banned_names(&Source::new("src/a.rs", "struct Cached<S>(S);")));
+}
+
+#[test]
+fn the_fields_words_are_used() {
+    assert_none(files().iter().filter_map(|path| house_file(path)).collect());
+    assert_none(sources().iter().flat_map(house_words).collect());
+}
+
+#[test]
+fn a_house_word_is_noticed() {
+    assert_one(
+        &house_file("src/cache/heard.rs").into_iter().collect::<Vec<_>>(),
+        "src/cache/heard.rs:1: heard",
+    );
+    assert!(house_file("src/cache/read_through.rs").is_none() && house_file("docs/visit.md").is_none());
+    let check = |text: &str| house_words(&Source::new("src/a.rs", text));
+    assert_one(&check("struct Desk;"), "src/a.rs:1: Desk");
+    assert_one(
+        &check("tracing::warn!(\n    error = %error,\n    \"the doorbell\"\n);"),
+        "src/a.rs:3: doorbell",
+    );
+    assert_none(check("tracing::warn!(\"Redis unavailable\");\nlet a = \"doorbell\";"));
 }
 
 #[test]
@@ -146,6 +176,37 @@ fn banned_names(source: &Source) -> Vec<String> {
                 findings.push(source.at(line, &format!("the name {name} is banned; say what it is or does")));
             }
         }
+    }
+    findings
+}
+
+fn house_file(path: &str) -> Option<String> {
+    let inside = path.strip_prefix("src/")?;
+    let word =
+        inside.split('/').map(|part| part.trim_end_matches(".rs")).find(|part| HOUSE_FILES.contains(part))?;
+    Some(format!("{path}:1: {word} is a word of this house; use the field's"))
+}
+
+fn house_words(source: &Source) -> Vec<String> {
+    if !source.path.starts_with("src/") {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let mut finding = |line: &Line, word: &str| {
+        findings.push(source.at(line, &format!("{word} is a word of this house; use the field's")));
+    };
+    // How many brackets of a log line are open.
+    let mut open = 0i32;
+    for line in source.product() {
+        let types = HOUSE_TYPES.iter().filter(|word| has_word(&line.code, word));
+        types.for_each(|word| finding(line, word));
+        let begins =
+            ["error!(", "warn!(", "info!(", "debug!(", "trace!("].iter().find_map(|log| line.code.find(log));
+        let code = if open > 0 { Some(line.code.as_str()) } else { begins.map(|at| &line.code[at..]) };
+        let Some(code) = code else { continue };
+        open += code.matches(['(', '{']).count() as i32 - code.matches([')', '}']).count() as i32;
+        let said = HOUSE_LOGS.iter().filter(|word| line.strings.iter().any(|text| has_word(text, word)));
+        said.for_each(|word| finding(line, word));
     }
     findings
 }
