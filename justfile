@@ -31,6 +31,10 @@ deny:
 instruction_counts *ARGS:
     ./scripts/instruction_counts {{ARGS}}
 
+# What a change costs the hot paths: an old and a new commit in turns; `just cost_of_change main`
+cost_of_change *ARGS:
+    ./scripts/cost_of_change {{ARGS}}
+
 # Two measurements, with medians and confidence; fails when the second is worse
 compare_benchmarks *ARGS:
     ./scripts/compare_benchmarks.py {{ARGS}}

@@ -17,6 +17,12 @@ fn a_slower_hot_path_fails_the_instruction_counts() {
 }
 
 #[test]
+fn a_change_that_costs_too_much_is_told_from_one_that_does_not() {
+    let (good, said) = run("cost_of_change", &["--self-test"]);
+    assert!(good && said.contains("the comparison works"), "{said}");
+}
+
+#[test]
 fn a_worse_measurement_is_told_from_noise() {
     let (good, said) = run("compare_benchmarks.py", &["--self-test"]);
     assert!(good && said.contains("the comparison works"), "{said}");
