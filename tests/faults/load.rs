@@ -76,6 +76,7 @@ impl Load {
         let caller = std::panic::Location::caller();
         let recorder = self.driver.recorder.clone();
         let (before, begun) = (recorder.answered(node), Instant::now());
+        let within = crate::within(within);
         async move {
             loop {
                 let good = recorder.answered(node) - before;

@@ -19,7 +19,12 @@ mod redis;
 mod site;
 mod start;
 
+/// Whether this is the long version.
+pub fn is_long() -> bool {
+    std::env::var("CHANCERY_FAULTS").is_ok_and(|version| version == "long")
+}
+
 /// How often a fault is repeated: in the short version and in the long one.
 fn rounds(short: usize, long: usize) -> usize {
-    if std::env::var("CHANCERY_FAULTS").is_ok_and(|version| version == "long") { long } else { short }
+    if is_long() { long } else { short }
 }

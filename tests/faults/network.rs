@@ -71,7 +71,6 @@ async fn a_slow_database_slows_only_what_needs_it_and_nobody_answers_from_stale_
     slow_down(Duration::from_millis(200));
     load.until_answered(60, Some(0), DEADLINE).await;
     load.until_answered(60, Some(1), DEADLINE).await;
-    metadata_is_quick(&site).await;
     let late = Load::failures(&site.driver, None, from..site.driver.recorder.now());
     assert!(!late.contains_key("timed out"), "{late:?}");
 
@@ -83,12 +82,15 @@ async fn a_slow_database_slows_only_what_needs_it_and_nobody_answers_from_stale_
             site.driver.introspection(node, "chy_at_garbage").await.expect("an answer");
         assert!(status == 200 || (status == 503 && retry_after.is_some()), "{status}");
     }
-    metadata_is_quick(&site).await;
+    metadata_needs_no_statement(&site, Duration::from_secs(2)).await;
     let from = site.driver.recorder.now();
     let token = "chy_rt_".to_owned() + &"A".repeat(54);
     let asked = Instant::now();
     let answer = site.driver.introspection(0, &token).await;
-    assert!(answer.is_some() && asked.elapsed() < Duration::from_secs(5), "waiting is bounded");
+    assert!(
+        answer.is_some() && asked.elapsed() < crate::within(Duration::from_secs(5)),
+        "waiting is bounded"
+    );
 
     proxies.iter().for_each(Proxy::resume);
     for node in 0..2 {
@@ -101,8 +103,8 @@ async fn a_slow_database_slows_only_what_needs_it_and_nobody_answers_from_stale_
     assert_holds(&site.driver.recorder.events(), &Promises::default());
 }
 
-/// Keys and metadata come from memory.
-async fn metadata_is_quick(site: &Site) {
+/// Keys and metadata come from memory: a statement would take as long as `delay`.
+async fn metadata_needs_no_statement(site: &Site, delay: Duration) {
     for path in ["/.well-known/jwks.json", "/.well-known/openid-configuration"] {
         for node in 0..2 {
             let mut waits = Vec::new();
@@ -113,7 +115,7 @@ async fn metadata_is_quick(site: &Site) {
                 waits.push(asked.elapsed());
             }
             waits.sort();
-            assert!(waits[10] < Duration::from_millis(100), "{path} at node {node}: {waits:?}");
+            assert!(waits[10] < delay / 2, "{path} at node {node}: {waits:?}");
         }
     }
 }
@@ -155,7 +157,7 @@ async fn a_node_cut_off_in_the_middle_of_a_commit_holds_the_other_up_for_moments
     assert!(site.driver.revoke(1, &token).await, "the other node writes");
     let waited = begun.elapsed();
     say(&format!("a node cut off in the middle of a commit: the other writes {waited:?} later"));
-    assert!(waited < Duration::from_millis(2500), "{waited:?}");
+    assert!(waited < crate::within(Duration::from_millis(2500)), "{waited:?}");
     proxies[0].resume();
     site.until_ready(0, true, Duration::from_secs(5)).await;
     load.until_answered(30, None, DEADLINE).await;
@@ -188,7 +190,7 @@ async fn a_database_that_hangs_costs_nobody_more_than_the_time_for_a_request() {
     }
     assert_eq!(driver.probe(0, &token).await, Some(true));
     assert!(driver.issue(0).await.is_some(), "no row is written for it");
-    assert!(begun.elapsed() < MARGIN, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < crate::within(MARGIN), "{:?}", begun.elapsed());
 
     let grant = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str())];
     let programs = [
@@ -203,7 +205,7 @@ async fn a_database_that_hangs_costs_nobody_more_than_the_time_for_a_request() {
         let asked = Instant::now();
         let answer = call.timeout(DEADLINE).send().await.expect("an answer");
         let waited = asked.elapsed();
-        assert!(waited < TIME + MARGIN, "{answer:?} after {waited:?}");
+        assert!(waited < crate::within(TIME + MARGIN), "{answer:?} after {waited:?}");
         assert_eq!(answer.status(), 503, "{answer:?}");
         assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
         assert_eq!(answer.headers()["content-type"], form, "{answer:?}");

@@ -27,7 +27,8 @@ async fn a_revocation_is_seen_at_the_other_node_within_2_s_without_redis() {
     assert_holds(&site.driver.recorder.events(), &Promises::default());
 }
 
-/// Revokes at node 0, and asks node 1 every 10 ms. Gives the times in order.
+/// Revokes at node 0, and asks node 1 every 10 ms. Gives in order how long after each acknowledgement it was
+/// last asked and said that the token is active: how long an answer takes to come is the machine's.
 pub async fn propagation(site: &Site, times: usize, how: &str) -> Vec<Duration> {
     let mut seen = Vec::new();
     for _ in 0..times {
@@ -35,11 +36,18 @@ pub async fn propagation(site: &Site, times: usize, how: &str) -> Vec<Duration> 
         assert_eq!(site.driver.probe(1, &token).await, Some(true));
         assert!(site.driver.revoke(0, &token).await);
         let acknowledged = Instant::now();
-        while site.driver.probe(1, &token).await != Some(false) {
-            assert!(acknowledged.elapsed() < Duration::from_secs(5), "it was not seen");
+        let mut active_until = Duration::ZERO;
+        loop {
+            let asked = acknowledged.elapsed();
+            match site.driver.probe(1, &token).await {
+                Some(false) => break,
+                Some(true) => active_until = asked,
+                None => {}
+            }
+            assert!(asked < crate::within(Duration::from_secs(5)), "it was not seen");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        seen.push(acknowledged.elapsed());
+        seen.push(active_until);
         // Never undone, on either.
         for node in [0, 1, 0, 1] {
             assert_eq!(site.driver.probe(node, &token).await, Some(false));
@@ -48,6 +56,8 @@ pub async fn propagation(site: &Site, times: usize, how: &str) -> Vec<Duration> 
     seen.sort();
     let at = |percent: usize| seen[(seen.len() * percent / 100).min(seen.len() - 1)];
     let (p50, p95, p100) = (at(50), at(95), at(100));
-    say(&format!("a revocation is seen at the other node {how}: p50 {p50:?}, p95 {p95:?}, p100 {p100:?}"));
+    say(&format!(
+        "a revoked token is last called active at the other node {how} when asked after: p50 {p50:?}, p95 {p95:?}, p100 {p100:?}"
+    ));
     seen
 }

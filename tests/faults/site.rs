@@ -157,7 +157,7 @@ impl Site {
     pub fn until_ready(&self, node: usize, ready: bool, within: Duration) -> impl Future<Output = Duration> {
         let (caller, driver) = (std::panic::Location::caller(), self.driver.clone());
         async move {
-            let begun = Instant::now();
+            let (begun, within) = (Instant::now(), crate::within(within));
             while driver.is_ready(node).await != ready {
                 let waited = begun.elapsed();
                 assert!(waited < within, "{caller}: node {node} is not ready = {ready} after {waited:?}");

@@ -107,6 +107,8 @@ impl TestApp {
             ("CHANCERY_STORE_DATA_DIR".to_owned(), folder.path().display().to_string()),
             ("CHANCERY_SERVER_ISSUER".to_owned(), url.clone()),
             ("CHANCERY_SERVER_WORKERS".to_owned(), "2".to_owned()),
+            // A machine that is busy with other tests is no reason to refuse.
+            ("CHANCERY_SERVER_REQUEST_TIMEOUT".to_owned(), "60s".to_owned()),
             // The smallest that is allowed: these tests are about something else.
             ("CHANCERY_PASSWORD_MEMORY_KIB".to_owned(), "7168".to_owned()),
             ("CHANCERY_PASSWORD_ITERATIONS".to_owned(), "5".to_owned()),

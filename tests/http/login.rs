@@ -370,8 +370,6 @@ async fn a_flood_of_passwords_is_refused_at_once_and_tokens_are_issued_meanwhile
         ("CHANCERY_PASSWORD_QUEUE", "1"),
         // Slow enough that a queue forms.
         ("CHANCERY_PASSWORD_MEMORY_KIB", "65536"),
-        // Whoever waits must not be refused for another reason: the hash gives way to all other tests.
-        ("CHANCERY_SERVER_REQUEST_TIMEOUT", "60s"),
     ])
     .await;
     app.client("machine", |_| {}).await;
@@ -396,10 +394,11 @@ async fn a_flood_of_passwords_is_refused_at_once_and_tokens_are_issued_meanwhile
     assert!(checked.iter().all(|answer| answer.status == 400) && checked.len() >= 2, "{}", checked.len());
     assert!(!refused.is_empty());
     for answer in &refused {
-        assert!(["1", "2", "3"].contains(&answer.header("retry-after")), "{answer:?}");
+        let seconds: u32 = answer.header("retry-after").parse().expect("seconds");
+        assert!(seconds >= 1, "{answer:?}");
         assert!(answer.body.contains("id=\"login-error\"") && answer.body.contains("value=\"alice\""));
     }
-    assert!(tokens < Duration::from_secs(2), "{tokens:?}");
+    assert!(tokens < crate::within(Duration::from_secs(2)), "{tokens:?}");
     assert_eq!(count(&app, "chancery_password_hash_rejected_total", &[]).await as usize, refused.len());
     let overloads = count(&app, "chancery_login_attempts_total", &["reason=\"overload\""]).await;
     assert_eq!(overloads as usize, refused.len());

@@ -23,6 +23,9 @@ use crate::{
 /// A machine that tests other things too may be slow, and nothing here depends on it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The races are run in full on the stores below; callers that want the same value wait for each other's batches.
+const ROUNDS: usize = 10;
+
 /// A database; each handle on it is a node that gathers its commits.
 struct Gathered(Database);
 
@@ -62,8 +65,7 @@ impl Place for Gathered {
     }
 
     fn rounds(&self) -> usize {
-        // Those who want the same value wait for each other's batches.
-        25
+        ROUNDS
     }
 }
 
@@ -74,6 +76,10 @@ impl Place for Bounced {
         let migration_url = Some(self.0.url().to_owned());
         let options = postgres::Options { url, migration_url, ..postgres::Options::default() };
         Gathered::with(postgres::Options { prepared: false, ..options }).await
+    }
+
+    fn rounds(&self) -> usize {
+        ROUNDS
     }
 }
 
@@ -86,6 +92,10 @@ impl Place for Folder {
         let path = self.0.path().join("data/chancery.db");
         let store = Arc::new(Sqlite::open(&path, sqlite::Options::default()).expect("the store opens"));
         Arc::new(Batched::new(store, BatchOptions { lanes: 1, wait: PATIENCE, ..BatchOptions::default() }))
+    }
+
+    fn rounds(&self) -> usize {
+        ROUNDS
     }
 }
 

@@ -84,7 +84,7 @@ impl Place for Installation {
 
     fn rounds(&self) -> usize {
         // The race itself is run in full where nothing is between.
-        if self.cached || !self.prepared { 25 } else { 100 }
+        if self.cached || !self.prepared { 10 } else { 100 }
     }
 }
 
