@@ -322,6 +322,8 @@ mod tests {
                 assert!(acceptable(&uri, Web).is_err(), "{uri:?}");
                 assert!(acceptable(&uri.replace("https", "com.example"), Native).is_err(), "{uri:?}");
             }
+            // In an opaque path the URL parser leaves a space as it is.
+            assert!(acceptable(&format!("com.example:a{character}b"), Native).is_err(), "{character:?}");
         }
         for character in ('!'..='~').filter(|character| !refused.contains(*character) && *character != '%') {
             let uri = format!("https://app.example/{character}b");

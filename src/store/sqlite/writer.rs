@@ -324,6 +324,37 @@ mod tests {
         assert_eq!(stored(&connection), [1, 3]);
     }
 
+    #[test]
+    fn what_fails_inside_a_transaction_is_undone_and_the_next_one_begins_anew() {
+        let (_folder, connection, mut batch) = batch_of(&[&[1], &[2]]);
+        let executed = AtomicU64::new(0);
+        let db = Statements::new(&connection, &executed);
+        let second = batch.split_off(1);
+        let failed: Result<(), _> = transaction(db, || {
+            apply_each(db, &batch)?;
+            Err(StoreError::new(StoreErrorKind::Io, "the disk is full"))
+        });
+        assert_eq!(failed.expect_err("it failed").message, "the disk is full", "the first error");
+        assert!(db.outside_transaction());
+        assert!(stored(&connection).is_empty());
+        transaction(db, || apply_each(db, &second)).expect("it commits");
+        assert_eq!(stored(&connection), [2]);
+    }
+
+    /// A disk that fails in the middle of a commit may fail in its undoing, too.
+    #[test]
+    fn a_transaction_that_could_not_be_undone_is_undone_before_the_next_one() {
+        let (_folder, connection, mut batch) = batch_of(&[&[1], &[2]]);
+        let executed = AtomicU64::new(0);
+        let db = Statements::new(&connection, &executed);
+        let second = batch.split_off(1);
+        db.run("BEGIN IMMEDIATE", []).expect("it begins");
+        let outcomes = apply_each(db, &batch).expect("it is applied");
+        assert!(outcomes[0].is_ok() && !db.outside_transaction());
+        transaction(db, || apply_each(db, &second)).expect("it commits");
+        assert_eq!(stored(&connection), [2], "and nothing of what was left open");
+    }
+
     /// The page limit stands for a full disk: SQLite answers both in the same way.
     #[tokio::test]
     async fn a_commit_the_disk_has_no_room_for_fails_alone() {
