@@ -157,7 +157,7 @@ async fn master_keys(config: &Config, random: &Random, store: &dyn Store) -> Res
                     if made.is_ok() {
                         tracing::warn!(
                             path = %path.display(),
-                            "no master key was given, so one was made, with mode 0600; keep a copy of it apart from the store's backups: without it they cannot be used"
+                            "no master key configured; created one with mode 0600. Keep a copy of it apart from the store's backups: they cannot be restored without it"
                         );
                     }
                     keys

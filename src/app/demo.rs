@@ -218,7 +218,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %error, "the demo's folder could not be removed");
+            tracing::warn!(folder = %self.0.display(), %error, "deleting the demo's data folder failed; delete it by hand");
         }
     }
 }

@@ -58,8 +58,10 @@ impl Figures {
         let answer = store.probe().await;
         let up = answer.is_ok();
         match (self.store_up.swap(up, Ordering::Relaxed), answer) {
-            (_, Err(error)) => tracing::warn!(%error, "the store does not answer"),
-            (false, Ok(())) => tracing::info!("the store answers"),
+            (_, Err(error)) => {
+                tracing::warn!(%error, "store unavailable; answering from memory where allowed, probing again in 5 s")
+            }
+            (false, Ok(())) => tracing::info!("store available"),
             (true, Ok(())) => {}
         }
         metrics.set_backend_up(Dependency::Sql, up);
@@ -74,11 +76,11 @@ impl Figures {
         }
         let staleness_seconds = tail.staleness_seconds();
         if fresh {
-            tracing::info!(staleness_seconds, "this node answers again");
+            tracing::info!(staleness_seconds, "revocations are up to date again; serving requests");
         } else {
             tracing::warn!(
                 staleness_seconds,
-                "this node stops answering: it cannot prove that it knows every revocation"
+                "revocations may be out of date; returning 503 until the change feed can be read"
             );
         }
     }
@@ -92,7 +94,9 @@ impl Figures {
                 metrics.set_schema_version(version);
                 metrics.set_storage(&statistics.rows, &statistics.class_bytes, &statistics.bytes);
             }
-            (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the store gives no statistics"),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "reading the store's size and schema version failed; trying again in a minute")
+            }
         }
     }
 

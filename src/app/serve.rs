@@ -122,7 +122,7 @@ impl Node {
         figures.tell_readiness();
         draining.store(true, Ordering::Relaxed);
         if ended.is_ok() {
-            tracing::info!("stopping: readiness fails, requests under way are finished");
+            tracing::info!("stopping: readiness now fails, waiting for requests in progress");
             stop(&mut signals, &public.handle, options.grace).await;
         }
         operations.handle.stop(false).await;
@@ -144,16 +144,18 @@ impl Node {
             instance: self.provider.random.id(self.provider.clock.millis()).to_string(),
         };
         trace::begin(&settings).map_err(|error| AppError::Start(error.to_string()))?;
-        tracing::info!(collector = settings.url, sample = settings.sample, "requests are traced");
+        tracing::info!(collector = settings.url, sample = settings.sample, "exporting traces");
         Ok(true)
     }
 
     /// Reads clients that may be asked for. Nothing depends on it, so the start does not wait long for it.
     async fn warm_up(&self) {
         match tokio::time::timeout(WARM_UP, self.cached.warm_up()).await {
-            Ok(Ok(clients)) => tracing::debug!(clients, "the cache of clients is warm"),
-            Ok(Err(error)) => tracing::debug!(%error, "the caches begin cold"),
-            Err(_) => tracing::debug!("the caches begin cold: warming them took too long"),
+            Ok(Ok(clients)) => tracing::debug!(clients, "client cache preloaded"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "preloading the client cache failed; starting with an empty cache")
+            }
+            Err(_) => tracing::debug!("preloading the client cache timed out; starting with a partial cache"),
         }
     }
 
@@ -162,7 +164,7 @@ impl Node {
     pub async fn begin(&self) -> Result<(), AppError> {
         if self.redis.is_some() && !self.config.store.is_postgres() {
             tracing::warn!(
-                "Redis is configured, but the store is embedded: no other node can share it, so that Redis gains nothing"
+                "Redis is configured, but the embedded store serves a single node, so Redis has no benefit; remove redis.url or use Postgres"
             );
         }
         self.cached.tail().start().await?;
@@ -187,7 +189,7 @@ async fn renew_keys(provider: Weak<Provider>) -> Result<(), StoreError> {
     match provider.keys.reload().await {
         Err(ProviderError::Unavailable(cause)) => Err(StoreError::new(StoreErrorKind::Connection, cause)),
         Err(error) => {
-            tracing::error!(%error, "the signing keys were changed, but the old ones stay in force");
+            tracing::error!(%error, "loading changed signing keys failed; keeping the previous ones");
             Ok(())
         }
         Ok(()) => Ok(()),
@@ -199,9 +201,9 @@ fn certificate(files: &Tls) -> Result<Arc<Certificate>, AppError> {
     let opened = Certificate::open(files).map_err(|fault| AppError::Configuration(vec![fault]))?;
     if opened.key_is_exposed() {
         let file = opened.key_file().display();
-        tracing::warn!(%file, "every user of this machine may read the private key of TLS; make its mode 0600 or 0640");
+        tracing::warn!(%file, "private key of TLS is readable by every user of this machine; set its mode to 0600 or 0640");
     }
-    tracing::info!(fingerprint = opened.fingerprint(), "the TLS certificate is loaded");
+    tracing::info!(fingerprint = opened.fingerprint(), "TLS certificate loaded");
     Ok(Arc::new(opened))
 }
 
@@ -229,7 +231,7 @@ async fn stop(signals: &mut Signals, server: &ServerHandle, grace: Duration) {
     tokio::select! {
         () = gently => {}
         () = signals.next() => {
-            tracing::warn!("told to stop a second time: requests under way are cut off");
+            tracing::warn!("second stop signal; aborting requests in progress");
             server.stop(false).await;
         }
     }

@@ -83,13 +83,13 @@ impl Tasks {
                     Renewal::Unchanged => {}
                     Renewal::Renewed(fingerprint) => {
                         metrics.certificate_changed(true);
-                        tracing::info!(fingerprint, "the TLS certificate was renewed");
+                        tracing::info!(fingerprint, "TLS certificate reloaded");
                     }
                     Renewal::Refused(fault) => {
                         metrics.certificate_changed(false);
                         tracing::error!(
                             %fault,
-                            "the changed TLS certificate cannot be used; the old one stays in force"
+                            "reloading the TLS certificate failed; keeping the previous one"
                         );
                     }
                 }
@@ -148,7 +148,10 @@ impl Tasks {
         let task = tokio::spawn(work);
         self.running.push(tokio::spawn(async move {
             if task.await.is_err_and(|error| error.is_panic()) {
-                tracing::error!(task = name, "a task that safety depends on panicked; the process ends");
+                tracing::error!(
+                    task = name,
+                    "a task required for safe operation panicked; aborting the process"
+                );
                 std::process::abort();
             }
         }));
@@ -177,7 +180,7 @@ impl Tasks {
                     biased;
                     () = &mut stopped => return,
                     done = round => if done.is_err() {
-                        tracing::error!(task = name, "a task panicked; it is tried again");
+                        tracing::error!(task = name, "a background task panicked; running it again at its next interval");
                     }
                 }
             }
@@ -202,7 +205,7 @@ async fn keep_keys(provider: Arc<Provider>, rules: Rotation, stopped: impl Futur
             result = round => result,
         };
         if let Err(error) = result {
-            tracing::error!(%error, "signing keys could not be brought up to date; it is tried again");
+            tracing::error!(%error, "rotating signing keys failed; trying again in a minute");
         }
     }
 }
@@ -213,7 +216,9 @@ async fn sweep(provider: Arc<Provider>) {
     loop {
         let swept = match provider.store.sweep(provider.clock.now(), SWEEP).await {
             Ok(swept) => swept,
-            Err(error) => return tracing::warn!(%error, "expired rows could not be deleted"),
+            Err(error) => {
+                return tracing::warn!(%error, "deleting expired rows failed; trying again in a minute");
+            }
         };
         swept.iter().for_each(|(table, rows)| provider.metrics.rows_deleted(table, *rows));
         if swept.iter().all(|(_, rows)| *rows < SWEEP as u64) {

@@ -14,16 +14,16 @@ static TALLY: Tally = Tally::new();
 /// A request that is answered 503, and why. Its own line has the id that its client was told, and is for
 /// those who look closer: it is logged at `debug`.
 pub fn count(cause: &str) {
-    tracing::debug!(cause, "request not answered");
+    tracing::debug!(cause, "returning 503");
     if TALLY.count(cause) {
-        tracing::warn!(cause, "requests are not answered: unavailable; from now on they are counted");
+        tracing::warn!(cause, "returning 503; further occurrences are aggregated");
     }
 }
 
 /// Logs how many there were since the last call of this, if there were any.
 pub fn report() {
     for (cause, requests) in TALLY.take() {
-        tracing::warn!(cause, requests, "requests were not answered: unavailable");
+        tracing::warn!(cause, requests, "returned 503 to further requests since the last report");
     }
 }
 

@@ -99,7 +99,7 @@ fn stand_back(nice: i32) {
     if nice > 0
         && let Err(error) = rustix::process::setpriority_process(None, nice)
     {
-        tracing::debug!(%error, "a thread keeps its priority");
+        tracing::debug!(%error, "lowering a thread's priority failed; continuing at normal priority");
     }
     #[cfg(not(target_os = "linux"))]
     let _ = nice;

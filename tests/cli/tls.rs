@@ -204,7 +204,7 @@ fn a_renewed_certificate_is_used_without_a_restart_and_a_broken_one_is_not() {
     eventually(DEADLINE, "the whole pair is shown", || shows(&server, &authority.file("server.crt")));
     let log = server.logged();
     let told = |what: &str| log.lines().filter(|line| line.contains(what)).count();
-    assert_eq!((told("certificate was renewed"), told("stays in force")), (2, 1), "{log}");
+    assert_eq!((told("TLS certificate reloaded"), told("keeping the previous one")), (2, 1), "{log}");
     assert!(log.contains("is not the key of the certificate in"), "{log}");
 }
 
@@ -249,7 +249,7 @@ fn a_private_key_that_everybody_may_read_is_told() {
         fs::set_permissions(authority.file("server.key"), fs::Permissions::from_mode(mode))
             .expect("our file");
         let server = place.serve();
-        assert_eq!(server.log.contains("may read the private key"), warned, "{mode:o}: {}", server.log);
+        assert_eq!(server.log.contains("readable by every user"), warned, "{mode:o}: {}", server.log);
         assert_eq!(server.terminate(), Some(0));
     }
 }

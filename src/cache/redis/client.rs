@@ -117,7 +117,7 @@ impl RedisClient {
         let answer = match connected {
             Ok(Ok(())) => self.send::<Value>(RedisCommand::Ping, &redis::cmd("PING")).await.map(drop),
             Ok(Err(error)) => {
-                tracing::debug!(reason = error.category(), "no connection to Redis");
+                tracing::debug!(reason = error.category(), "connecting to Redis failed");
                 self.failed(match failure(&error) {
                     RedisFailure::Denied => RedisFailure::Denied,
                     _ => RedisFailure::Connection,

@@ -131,7 +131,7 @@ impl SpanExporter for Exporter {
         if let Err(error) = &sent {
             drop_spans(spans);
             if self.may_tell(Instant::now()) {
-                tracing::warn!(%error, spans, dropped = dropped(), "the collector did not take traces");
+                tracing::warn!(%error, spans, dropped = dropped(), "exporting traces failed; dropping these spans");
             }
         }
         sent

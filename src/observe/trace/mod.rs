@@ -77,7 +77,7 @@ pub fn end() {
     let provider = tracer.provider.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(provider) = provider else { return };
     if provider.shutdown_with_timeout(FAREWELL).is_err() {
-        tracing::warn!("the last traces could not be exported");
+        tracing::warn!("exporting the last traces failed; dropping them and exiting");
     }
 }
 

@@ -147,7 +147,7 @@ where
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
                     let error = StoreError::from(error);
-                    tracing::debug!(%error, "a connection to Postgres ended");
+                    tracing::debug!(%error, "connection to Postgres lost");
                     return;
                 }
             }
@@ -158,7 +158,7 @@ where
 /// Counts warnings, which are of class 01 or say why a session ends.
 fn note(notice: &DbError, warnings: &AtomicU64) {
     let code = notice.code().code();
-    tracing::debug!(code, message = notice.message(), "Postgres says");
+    tracing::debug!(code, message = notice.message(), "notice from Postgres");
     if code.starts_with("01") || code.starts_with("57") {
         warnings.fetch_add(1, Ordering::Release);
     }

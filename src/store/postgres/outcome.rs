@@ -165,11 +165,12 @@ impl Postgres {
             // The server said no, and has undone it.
             Err(failure) => return Err(failure.into()),
         };
+        tracing::warn!(?witness, error = %lost, "connection lost during COMMIT; checking the outcome");
         let done = match witness {
             Some(witness) => self.look_up(witness).await,
             None => None,
         };
-        tracing::warn!(?witness, ?done, error = %lost, "a COMMIT was not answered");
+        tracing::warn!(?witness, ?done, "outcome of the interrupted COMMIT checked");
         match done {
             Some(true) => Ok(()),
             Some(false) => Err(lost),
@@ -183,7 +184,9 @@ impl Postgres {
             for pause in pauses(usize::MAX) {
                 match self.ask(witness).await {
                     Ok(done) => return done,
-                    Err(error) => tracing::debug!(%error, "what became of a commit is asked again"),
+                    Err(error) => {
+                        tracing::debug!(%error, "checking the outcome of a COMMIT failed; will retry")
+                    }
                 }
                 tokio::time::sleep(pause).await;
             }
@@ -191,7 +194,7 @@ impl Postgres {
         };
         let asked = tokio::time::timeout(ASKED_FOR, asking).await;
         asked.unwrap_or_else(|_| {
-            tracing::warn!("nobody can be asked what became of a commit");
+            tracing::warn!("checking the outcome of a COMMIT timed out; reporting it as unknown");
             None
         })
     }

@@ -198,7 +198,7 @@ async fn warm(pool: &deadpool_postgres::Pool, min_idle: usize) {
         match pool.get().await {
             Ok(connection) => held.push(connection),
             Err(error) => {
-                tracing::debug!(%error, "a pool of connections cannot be kept warm");
+                tracing::debug!(%error, "opening idle connections of a pool failed; will retry");
                 return;
             }
         }

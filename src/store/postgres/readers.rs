@@ -254,7 +254,7 @@ impl Readers {
             if self.live(slot).is_none()
                 && let Err(error) = self.connect(slot).await
             {
-                tracing::debug!(%error, "a connection for reads cannot be made");
+                tracing::debug!(%error, "opening a connection for reads failed; will retry");
             }
         }
     }

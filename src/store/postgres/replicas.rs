@@ -159,8 +159,12 @@ impl Replica {
                 *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked, position));
             }
             // What it said last counts until it is too old.
-            Ok(Ok(None)) | Err(_) => tracing::debug!("a replica does not say how far it is"),
-            Ok(Err(error)) => tracing::debug!(%error, "a replica cannot be asked how far it is"),
+            Ok(Ok(None)) | Err(_) => {
+                tracing::debug!("a replica did not report its replay position in time; will retry")
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "asking a replica for its replay position failed; will retry")
+            }
         }
     }
 

@@ -48,7 +48,7 @@ impl Timelines {
             Err(error) if error.as_db_error().is_some() => {
                 tracing::info!(
                     error = %StoreError::from(error),
-                    "the server names no timeline: a primary that was replaced and comes back is not noticed"
+                    "the server reports no timeline id; a former primary that comes back cannot be detected"
                 );
                 Ok(None)
             }

@@ -124,7 +124,7 @@ fn serve(woken: &Receiver<()>, open: impl Fn() -> Result<Connection, StoreError>
             Err(error) => {
                 // Once, not many times a second.
                 if !failed {
-                    tracing::warn!(%error, "the store's log cannot be carried over into its file; it is tried again");
+                    tracing::warn!(%error, "WAL checkpoint failed; will retry");
                 }
                 connection = None;
             }
