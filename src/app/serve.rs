@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Addresses, AppError, Listeners, Node, compose::cores, figures::Figures, tasks::Tasks};
 use crate::{
-    config::{Config, Tls},
+    config::{Config, TlsConfig},
     http::{self, AppState, Settings, pages::PageTemplates, tls::Certificate},
     model::SigningAlg,
     observe::trace::{self, TraceSettings},
@@ -197,7 +197,7 @@ async fn renew_keys(provider: Weak<Provider>) -> Result<(), StoreError> {
 }
 
 /// The certificate of the public listener.
-fn certificate(files: &Tls) -> Result<Arc<Certificate>, AppError> {
+fn certificate(files: &TlsConfig) -> Result<Arc<Certificate>, AppError> {
     let opened = Certificate::open(files).map_err(|fault| AppError::Configuration(vec![fault]))?;
     if opened.key_is_exposed() {
         let file = opened.key_file().display();

@@ -7,13 +7,13 @@ use zeroize::Zeroizing;
 
 use super::{
     Fault,
-    reader::{Given, Reader, Value},
+    reader::{Given, GivenValue, SettingReader},
     suggest::nearest,
     table::{KEYS, sections},
 };
 
 /// One entry of a list of tables: its fields, each with its place.
-pub(super) struct Entry {
+pub(super) struct TableEntry {
     pub(super) place: String,
     pub(super) fields: BTreeMap<&'static str, (String, String)>,
 }
@@ -36,9 +36,9 @@ impl File<'_> {
     }
 }
 
-impl Reader {
+impl SettingReader {
     /// Takes the file's sections; returns the entries of `[[resource]]`.
-    pub(super) fn file(&mut self, path: &Path, text: &str) -> Vec<Entry> {
+    pub(super) fn file(&mut self, path: &Path, text: &str) -> Vec<TableEntry> {
         let file = File { name: path.display().to_string(), text };
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
@@ -104,13 +104,13 @@ impl Reader {
     }
 
     /// One `[[resource]]`.
-    fn entry(&mut self, file: &File, line: String, value: DeValue) -> Option<Entry> {
+    fn entry(&mut self, file: &File, line: String, value: DeValue) -> Option<TableEntry> {
         let place = format!("{line}: [[resource]]");
         let DeValue::Table(table) = value else {
             self.faults.push(Fault::new(place, "must be a table with `uri` and optionally `owner`"));
             return None;
         };
-        let mut entry = Entry { place, fields: BTreeMap::new() };
+        let mut entry = TableEntry { place, fields: BTreeMap::new() };
         for (name, value) in table {
             let place = format!("{}: [[resource]] {}", file.line(name.span().start), name.get_ref());
             match (["uri", "owner"].into_iter().find(|known| known == name.get_ref()), value.into_inner()) {
@@ -129,19 +129,19 @@ impl Reader {
     }
 }
 
-fn read_value(value: DeValue) -> Result<Value, String> {
+fn read_value(value: DeValue) -> Result<GivenValue, String> {
     use DeValue::{Array, Boolean, Float, Integer, String};
     match value {
-        String(text) => Ok(Value::Text(Zeroizing::new(text.into_owned()))),
-        Integer(number) if number.radix() == 10 => Ok(Value::Text(number.as_str().to_owned().into())),
-        Float(number) => Ok(Value::Text(number.as_str().to_owned().into())),
-        Boolean(flag) => Ok(Value::Text(flag.to_string().into())),
+        String(text) => Ok(GivenValue::Text(Zeroizing::new(text.into_owned()))),
+        Integer(number) if number.radix() == 10 => Ok(GivenValue::Text(number.as_str().to_owned().into())),
+        Float(number) => Ok(GivenValue::Text(number.as_str().to_owned().into())),
+        Boolean(flag) => Ok(GivenValue::Text(flag.to_string().into())),
         Array(items) => {
             let texts = items.into_iter().map(|item| match item.into_inner() {
                 String(text) => Ok(Zeroizing::new(text.into_owned())),
                 _ => Err("must be a list of strings".to_owned()),
             });
-            texts.collect::<Result<_, _>>().map(Value::List)
+            texts.collect::<Result<_, _>>().map(GivenValue::List)
         }
         _ => Err("must be a string, a number, true or false".to_owned()),
     }

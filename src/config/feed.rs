@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use super::{
-    reader::Reader,
+    reader::SettingReader,
     value::{MINUTE, SECOND, duration},
 };
 
 /// The change feed.
 #[derive(Clone, Copy, Debug)]
-pub struct Feed {
+pub struct FeedConfig {
     /// A node whose knowledge is older stops answering. Default 2 s.
     pub max_staleness: Duration,
     /// How often the feed is read. Default 500 ms.
     pub interval: Duration,
 }
 
-impl Feed {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl FeedConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         let read = Self {
             max_staleness: reader.get(("feed", "max_staleness"), duration(500..=MINUTE)),
             interval: reader.get(("feed", "interval"), duration(50..=30 * SECOND)),

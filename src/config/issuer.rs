@@ -56,31 +56,11 @@ impl Issuer {
     pub fn secure(&self) -> bool {
         self.0.starts_with("https:")
     }
-
-    /// How cookies are named and flagged under this issuer.
-    pub fn cookies(&self) -> Cookies {
-        Cookies { secure: self.secure() }
-    }
 }
 
 impl std::fmt::Display for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// Names and flags of cookies (RFC 6265bis §4.1.3.2: `__Host-` needs Secure, `Path=/` and no Domain).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cookies {
-    /// Whether they carry `Secure`.
-    pub secure: bool,
-}
-
-impl Cookies {
-    /// The name of a cookie: `__Host-chancery_session` over https, `chancery_session` on loopback.
-    pub fn name(self, what: &str) -> String {
-        let prefix = if self.secure { "__Host-" } else { "" };
-        format!("{prefix}chancery_{what}")
     }
 }
 
@@ -142,11 +122,9 @@ mod tests {
     #[test]
     fn cookie_names_follow_the_scheme() {
         let secure = Issuer::parse("https://id.example.com").unwrap();
-        assert!(secure.cookies().secure);
-        assert_eq!(secure.cookies().name("session"), "__Host-chancery_session");
+        assert!(secure.secure());
         let plain = Issuer::parse("http://127.0.0.1:8080").unwrap();
-        assert!(!plain.cookies().secure);
-        assert_eq!(plain.cookies().name("session"), "chancery_session");
+        assert!(!plain.secure());
         assert_eq!(plain.join("/oauth/token"), "http://127.0.0.1:8080/oauth/token");
     }
 

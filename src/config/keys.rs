@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use super::{
     Fault,
     master_key::{self, read_master_keys},
-    reader::Reader,
+    reader::SettingReader,
     value::{DAY, HOUR, path, seconds},
 };
 use crate::model::{Secret, SigningAlg};
 
 /// What seals, and what signs. Times are in seconds.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct KeysConfig {
     /// Master keys from the configuration itself; the first seals, all open. Default none.
     pub master: Vec<Secret<[u8; 32]>>,
-    /// The file with master keys. Default `master.key` in the data folder, see [`Keys::master_path`].
+    /// The file with master keys. Default `master.key` in the data folder, see [`KeysConfig::master_path`].
     pub master_file: Option<PathBuf>,
     /// Algorithms to keep signing keys for. Default all.
     pub algorithms: Vec<SigningAlg>,
@@ -25,8 +25,8 @@ pub struct Keys {
     pub jwks_max_age: u64,
 }
 
-impl Keys {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl KeysConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         let read = Self {
             master: reader.list(("keys", "master"), master_key::parse),
             master_file: reader.optional(("keys", "master_file"), path),

@@ -1,10 +1,10 @@
 //! `[log]`: what is logged, and how.
 
-use super::{reader::Reader, value::flag};
+use super::{reader::SettingReader, value::flag};
 
 /// Logging.
 #[derive(Clone, Debug)]
-pub struct Log {
+pub struct LogConfig {
     /// A level or a filter in the syntax of `RUST_LOG`. Default `info`.
     pub level: String,
     /// How lines look. Default [`LogFormat::Auto`].
@@ -24,8 +24,8 @@ pub enum LogFormat {
     Text,
 }
 
-impl Log {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl LogConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         Self {
             level: reader.get(("log", "level"), |text| {
                 let filter = tracing_subscriber::EnvFilter::builder().parse(text);

@@ -1,7 +1,7 @@
 //! `[metrics]`: what is counted besides what always is.
 
 use super::{
-    reader::Reader,
+    reader::SettingReader,
     value::{Reading, bytes},
 };
 
@@ -12,15 +12,15 @@ const LONGEST: usize = 128;
 
 /// Metrics.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub struct MetricsConfig {
     /// The `client_id`s whose requests are counted each. Default none.
     pub clients: Vec<String>,
     /// The memory that the process may use, in bytes, if not what the system says.
     pub memory_limit: Option<u64>,
 }
 
-impl Metrics {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl MetricsConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         let place = ("metrics", "clients");
         let clients = reader.list(place, client_id);
         let twice = clients.iter().enumerate().find(|(at, client)| clients[..*at].contains(client));

@@ -34,30 +34,30 @@ mod value;
 
 use std::path::Path;
 
-pub use cache::Cache;
+pub use cache::CacheConfig;
 pub use database_url::{Location, SecretUrl};
 pub use env::{Env, ProcessEnv};
 pub use fault::Fault;
-pub use feed::Feed;
-pub use issuer::{Cookies, Issuer};
-pub use keys::Keys;
-pub use log::{Log, LogFormat};
+pub use feed::FeedConfig;
+pub use issuer::Issuer;
+pub use keys::KeysConfig;
+pub use log::{LogConfig, LogFormat};
 pub use master_key::{create_master_key, read_master_keys};
-pub use metrics::Metrics;
-pub use pages::Pages;
-pub use password::Password;
-pub use postgres::Postgres;
-use reader::Reader;
-pub use redis::{Redis, RedisStrategy};
-pub use refresh::Refresh;
-pub use resource::Resource;
-pub use server::Server;
-pub use session::Session;
-pub use store::Store;
+pub use metrics::MetricsConfig;
+pub use pages::PagesConfig;
+pub use password::PasswordConfig;
+pub use postgres::PostgresConfig;
+use reader::SettingReader;
+pub use redis::{RedisConfig, RedisStrategy};
+pub use refresh::RefreshConfig;
+pub use resource::ResourceConfig;
+pub use server::ServerConfig;
+pub use session::SessionConfig;
+pub use store::StoreConfig;
 pub use table::{KEYS, Key, REFUSED};
-pub use tls::Tls;
-pub use tokens::Tokens;
-pub use tracing::Tracing;
+pub use tls::TlsConfig;
+pub use tokens::TokensConfig;
+pub use tracing::TracingConfig;
 pub use value::whole_seconds;
 
 use crate::model::Secret;
@@ -66,39 +66,39 @@ use crate::model::Secret;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[server]`
-    pub server: Server,
+    pub server: ServerConfig,
     /// `[tls]`
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsConfig>,
     /// `[store]`
-    pub store: Store,
+    pub store: StoreConfig,
     /// `[postgres]`
-    pub postgres: Postgres,
+    pub postgres: PostgresConfig,
     /// `[redis]`
-    pub redis: Redis,
+    pub redis: RedisConfig,
     /// `[keys]`
-    pub keys: Keys,
+    pub keys: KeysConfig,
     /// `[tokens]`
-    pub tokens: Tokens,
+    pub tokens: TokensConfig,
     /// `[refresh]`
-    pub refresh: Refresh,
+    pub refresh: RefreshConfig,
     /// `[session]`
-    pub session: Session,
+    pub session: SessionConfig,
     /// `[feed]`
-    pub feed: Feed,
+    pub feed: FeedConfig,
     /// `[cache]`
-    pub cache: Cache,
+    pub cache: CacheConfig,
     /// `[password]`
-    pub password: Password,
+    pub password: PasswordConfig,
     /// `[pages]`
-    pub pages: Pages,
+    pub pages: PagesConfig,
     /// `[log]`
-    pub log: Log,
+    pub log: LogConfig,
     /// `[metrics]`
-    pub metrics: Metrics,
+    pub metrics: MetricsConfig,
     /// `[tracing]`
-    pub tracing: Tracing,
+    pub tracing: TracingConfig,
     /// `[[resource]]`
-    pub resources: Vec<Resource>,
+    pub resources: Vec<ResourceConfig>,
 }
 
 impl Config {
@@ -106,7 +106,7 @@ impl Config {
     ///
     /// Returns every fault at once, in the order file, environment, values.
     pub fn load(file: Option<(&Path, &str)>, env: &dyn Env) -> Result<Self, Vec<Fault>> {
-        let mut reader = Reader::default();
+        let mut reader = SettingReader::default();
         let entries = file.map(|(path, text)| reader.file(path, text)).unwrap_or_default();
         reader.environment(env);
         if reader.is_broken() {
@@ -117,26 +117,26 @@ impl Config {
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
-    fn read(reader: &mut Reader, entries: Vec<document::Entry>) -> Self {
-        let (store, tls) = (Store::read(reader), Tls::read(reader));
+    fn read(reader: &mut SettingReader, entries: Vec<document::TableEntry>) -> Self {
+        let (store, tls) = (StoreConfig::read(reader), TlsConfig::read(reader));
         let config = Self {
-            server: Server::read(reader, tls.is_some()),
+            server: ServerConfig::read(reader, tls.is_some()),
             tls,
-            postgres: Postgres::read(reader, &store),
+            postgres: PostgresConfig::read(reader, &store),
             store,
-            redis: Redis::read(reader),
-            keys: Keys::read(reader),
-            tokens: Tokens::read(reader),
-            refresh: Refresh::read(reader),
-            session: Session::read(reader),
-            feed: Feed::read(reader),
-            cache: Cache::read(reader),
-            password: Password::read(reader),
-            pages: Pages::read(reader),
-            log: Log::read(reader),
-            metrics: Metrics::read(reader),
-            tracing: Tracing::read(reader),
-            resources: Resource::read(reader, entries),
+            redis: RedisConfig::read(reader),
+            keys: KeysConfig::read(reader),
+            tokens: TokensConfig::read(reader),
+            refresh: RefreshConfig::read(reader),
+            session: SessionConfig::read(reader),
+            feed: FeedConfig::read(reader),
+            cache: CacheConfig::read(reader),
+            password: PasswordConfig::read(reader),
+            pages: PagesConfig::read(reader),
+            log: LogConfig::read(reader),
+            metrics: MetricsConfig::read(reader),
+            tracing: TracingConfig::read(reader),
+            resources: ResourceConfig::read(reader, entries),
         };
         // A key is published for this long before it signs, so it cannot be replaced sooner.
         let head_start = config.keys.jwks_max_age + config.feed.max_staleness.as_secs() + 1;
@@ -177,11 +177,6 @@ impl Config {
             ));
         }
         self.keys.master_keys(&self.store.data_dir)
-    }
-
-    /// How cookies are named and flagged: follows the issuer's scheme.
-    pub fn cookies(&self) -> Cookies {
-        self.server.issuer.cookies()
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use super::{reader::Reader, value::path};
+use super::{reader::SettingReader, value::path};
 
 /// Page templates.
 #[derive(Clone, Debug)]
-pub struct Pages {
+pub struct PagesConfig {
     /// Folder with templates that replace the built-in ones of the same name. Default none.
     pub templates: Option<PathBuf>,
 }
 
-impl Pages {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl PagesConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         let place = ("pages", "templates");
         let templates = reader.optional(place, path);
         if templates.as_ref().is_some_and(|folder| !folder.is_dir()) {

@@ -1,10 +1,10 @@
 //! `[password]`: Argon2id (RFC 9106) and the lane it runs on.
 
-use super::{reader::Reader, value::whole};
+use super::{reader::SettingReader, value::whole};
 
 /// How passwords are hashed.
 #[derive(Clone, Copy, Debug)]
-pub struct Password {
+pub struct PasswordConfig {
     /// Memory in KiB. Default 19,456.
     pub memory_kib: u32,
     /// Passes. Default 2.
@@ -22,8 +22,8 @@ pub struct Password {
 /// Memory and passes that are as strong as the default (OWASP Password Storage Cheat Sheet).
 const STRONG_ENOUGH: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
-impl Password {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl PasswordConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         let read = Self {
             memory_kib: reader.get(("password", "memory_kib"), whole(7_168..=4_194_304)),
             iterations: reader.get(("password", "iterations"), whole(1..=100)),

@@ -3,14 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Store,
-    reader::Reader,
+    StoreConfig,
+    reader::SettingReader,
     value::{DAY, HOUR, MINUTE, SECOND, duration, flag, path, whole},
 };
 
 /// Connections to Postgres.
 #[derive(Clone, Debug)]
-pub struct Postgres {
+pub struct PostgresConfig {
     /// The most connections for requests; 0 is four for each core. Default 0.
     pub max_connections: usize,
     /// Connections kept open when idle. Default 2.
@@ -33,8 +33,8 @@ pub struct Postgres {
     pub group_commit: bool,
 }
 
-impl Postgres {
-    pub(super) fn read(reader: &mut Reader, store: &Store) -> Self {
+impl PostgresConfig {
+    pub(super) fn read(reader: &mut SettingReader, store: &StoreConfig) -> Self {
         let read = Self {
             max_connections: reader.get(("postgres", "max_connections"), whole(0..=10_000)),
             min_idle: reader.get(("postgres", "min_idle"), whole(0..=10_000)),
@@ -57,7 +57,7 @@ impl Postgres {
         read
     }
 
-    fn check(&self, reader: &mut Reader) {
+    fn check(&self, reader: &mut SettingReader) {
         let (least, most) = (("postgres", "min_idle"), ("postgres", "max_connections"));
         // The default gives way to a small pool; only what somebody asked for can contradict it.
         let fits =

@@ -13,33 +13,33 @@ use super::{
 };
 
 /// The place of a key in the configuration: section and name.
-pub(super) type Place = (&'static str, &'static str);
+pub(super) type SettingName = (&'static str, &'static str);
 
 /// A value as it was written, and where.
 pub(super) struct Given {
     pub(super) place: String,
-    pub(super) value: Value,
+    pub(super) value: GivenValue,
 }
 
 /// Values are kept as text, whatever their type in the file: `workers = 4` and `workers = "4"` are one.
-pub(super) enum Value {
+pub(super) enum GivenValue {
     Text(Zeroizing<String>),
     List(Vec<Zeroizing<String>>),
 }
 
 /// Everything that was given, and every fault so far.
 #[derive(Default)]
-pub(super) struct Reader {
-    pub(super) given: BTreeMap<Place, Given>,
+pub(super) struct SettingReader {
+    pub(super) given: BTreeMap<SettingName, Given>,
     pub(super) faults: Vec<Fault>,
     /// Keys whose value was refused; a default stands in for them.
-    unsound: BTreeSet<Place>,
-    asked: BTreeSet<Place>,
+    unsound: BTreeSet<SettingName>,
+    asked: BTreeSet<SettingName>,
     /// The file could not be understood, so nothing can be said about what it leaves out.
     pub(super) broken: bool,
 }
 
-impl Reader {
+impl SettingReader {
     /// Takes the environment, which wins over the file. Variables that are set but empty count as not set.
     pub(super) fn environment(&mut self, env: &dyn Env) {
         for key in KEYS {
@@ -59,7 +59,7 @@ impl Reader {
                 (None, Some((name, text))) => (name.to_owned(), text),
                 (None, None) => continue,
             };
-            self.given.insert((key.section, key.name), Given { place, value: Value::Text(text) });
+            self.given.insert((key.section, key.name), Given { place, value: GivenValue::Text(text) });
         }
         for (name, why) in REFUSED {
             if env.get(name).is_some_and(|value| !value.is_empty()) {
@@ -100,19 +100,19 @@ impl Reader {
     }
 
     /// Reads a key that has a default.
-    pub(super) fn get<T>(&mut self, place: Place, read: impl Fn(&str) -> Reading<T>) -> T {
+    pub(super) fn get<T>(&mut self, place: SettingName, read: impl Fn(&str) -> Reading<T>) -> T {
         let default = find(place).default;
         self.optional(place, &read)
             .unwrap_or_else(|| read(default).expect("the defaults are valid, a test reads them all"))
     }
 
     /// Reads a key that may be left out.
-    pub(super) fn optional<T>(&mut self, place: Place, read: impl Fn(&str) -> Reading<T>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, place: SettingName, read: impl Fn(&str) -> Reading<T>) -> Option<T> {
         self.asked.insert(place);
         let given = self.given.get(&place)?;
         let (read, text) = match &given.value {
-            Value::Text(text) => (read(text), Some(text.as_str())),
-            Value::List(_) => (Err("must be a single value, not a list".to_owned()), None),
+            GivenValue::Text(text) => (read(text), Some(text.as_str())),
+            GivenValue::List(_) => (Err("must be a single value, not a list".to_owned()), None),
         };
         match read {
             Ok(value) => Some(value),
@@ -129,7 +129,7 @@ impl Reader {
 
     /// Reads a list; as text its items are separated by commas. What is wrong with one item is told
     /// with its position, not its value.
-    pub(super) fn list<T>(&mut self, place: Place, read: impl Fn(&str) -> Reading<T>) -> Vec<T> {
+    pub(super) fn list<T>(&mut self, place: SettingName, read: impl Fn(&str) -> Reading<T>) -> Vec<T> {
         self.asked.insert(place);
         let split = |text: &str| -> Vec<Zeroizing<String>> {
             text.split(',')
@@ -140,8 +140,8 @@ impl Reader {
         };
         let default = split(find(place).default);
         let items = match self.given.get(&place).map(|given| &given.value) {
-            Some(Value::Text(text)) => split(text),
-            Some(Value::List(items)) => items.clone(),
+            Some(GivenValue::Text(text)) => split(text),
+            Some(GivenValue::List(items)) => items.clone(),
             None => default.clone(),
         };
         let (mut values, mut wrong) = (Vec::new(), Vec::new());
@@ -159,7 +159,7 @@ impl Reader {
     }
 
     /// Refuses a key that was given where it can have no effect.
-    pub(super) fn unused(&mut self, place: Place, why: &str) {
+    pub(super) fn unused(&mut self, place: SettingName, why: &str) {
         if self.is_given(place) && self.is_sound(place) {
             self.refuse(place, why);
         }
@@ -173,19 +173,19 @@ impl Reader {
     }
 
     /// Whether a key was set, in the file or by a variable.
-    pub(super) fn is_given(&self, place: Place) -> bool {
+    pub(super) fn is_given(&self, place: SettingName) -> bool {
         self.given.contains_key(&place)
     }
 
     /// Reports that two sound values do not go together.
-    pub(super) fn agree(&mut self, place: Place, other: Place, holds: bool, why: &str) {
+    pub(super) fn agree(&mut self, place: SettingName, other: SettingName, holds: bool, why: &str) {
         if !holds && !self.unsound.contains(&place) && !self.unsound.contains(&other) {
             self.refuse(place, why);
         }
     }
 
     /// Reports a fault of one key.
-    pub(super) fn refuse(&mut self, place: Place, why: impl Into<String>) {
+    pub(super) fn refuse(&mut self, place: SettingName, why: impl Into<String>) {
         let at = self
             .given
             .get(&place)
@@ -199,7 +199,7 @@ impl Reader {
     }
 
     /// Whether nothing is wrong with a key so far.
-    pub(super) fn is_sound(&self, place: Place) -> bool {
+    pub(super) fn is_sound(&self, place: SettingName) -> bool {
         !self.unsound.contains(&place)
     }
 
@@ -215,18 +215,18 @@ impl Reader {
 
     /// The keys that were asked for.
     #[cfg(test)]
-    pub(super) fn asked(&self) -> &BTreeSet<Place> {
+    pub(super) fn asked(&self) -> &BTreeSet<SettingName> {
         &self.asked
     }
 
     /// Reports a fault of one key at a place.
-    pub(super) fn bad(&mut self, key: Place, place: String, message: String) {
+    pub(super) fn bad(&mut self, key: SettingName, place: String, message: String) {
         self.unsound.insert(key);
         self.faults.push(Fault::new(place, message));
     }
 }
 
-fn find((section, name): Place) -> &'static Key {
+fn find((section, name): SettingName) -> &'static Key {
     KEYS.iter()
         .find(|key| key.section == section && key.name == name)
         .expect("sections read only keys of the table, a test reads them all")

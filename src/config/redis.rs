@@ -4,13 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     database_url::{SecretUrl, redis},
-    reader::Reader,
+    reader::SettingReader,
     value::{SECOND, duration, path, whole},
 };
 
 /// Connections to Redis.
 #[derive(Clone, Debug)]
-pub struct Redis {
+pub struct RedisConfig {
     /// Where it is. Default none: everything works without it.
     pub url: Option<SecretUrl>,
     /// How connections are shared. Default [`RedisStrategy::Multiplexed`].
@@ -34,8 +34,8 @@ pub enum RedisStrategy {
     Direct,
 }
 
-impl Redis {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl RedisConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         let read = Self {
             url: reader.optional(("redis", "url"), redis),
             strategy: reader.get(("redis", "strategy"), |text| match text {

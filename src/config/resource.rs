@@ -2,19 +2,19 @@
 
 use url::Url;
 
-use super::{Fault, document::Entry, reader::Reader};
+use super::{Fault, document::TableEntry, reader::SettingReader};
 
 /// A resource: an audience, and the client that may introspect its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resource {
+pub struct ResourceConfig {
     /// The absolute URI that is asked for and becomes `aud`.
     pub uri: String,
     /// The `client_id` that may introspect tokens for it.
     pub owner: Option<String>,
 }
 
-impl Resource {
-    pub(super) fn read(reader: &mut Reader, entries: Vec<Entry>) -> Vec<Self> {
+impl ResourceConfig {
+    pub(super) fn read(reader: &mut SettingReader, entries: Vec<TableEntry>) -> Vec<Self> {
         let mut resources: Vec<Self> = Vec::new();
         for mut entry in entries {
             let Some((place, uri)) = entry.fields.remove("uri") else {

@@ -4,13 +4,13 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::{
     Issuer,
-    reader::Reader,
+    reader::SettingReader,
     value::{HOUR, MINUTE, SECOND, address, duration, whole},
 };
 
 /// How requests come in.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct ServerConfig {
     /// The public listener. Default 127.0.0.1:8080.
     pub listen: SocketAddr,
     /// The operations listener. Default 127.0.0.1:9464.
@@ -35,9 +35,9 @@ pub struct Server {
     pub max_in_flight: usize,
 }
 
-impl Server {
+impl ServerConfig {
     /// `tls`: whether the public listener has a certificate.
-    pub(super) fn read(reader: &mut Reader, tls: bool) -> Self {
+    pub(super) fn read(reader: &mut SettingReader, tls: bool) -> Self {
         let listen = reader.get(("server", "listen"), address);
         let ops_listen = reader.get(("server", "ops_listen"), address);
         reader.agree(
@@ -62,7 +62,7 @@ impl Server {
     }
 }
 
-fn issuer(reader: &mut Reader, listen: SocketAddr, tls: bool) -> Issuer {
+fn issuer(reader: &mut SettingReader, listen: SocketAddr, tls: bool) -> Issuer {
     let place = ("server", "issuer");
     if let Some(given) = reader.optional(place, Issuer::parse) {
         // Its clients would be sent to a plain listener that is not there.

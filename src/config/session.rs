@@ -1,13 +1,13 @@
 //! `[session]`: how long a browser's sign-in lasts. Seconds.
 
 use super::{
-    reader::Reader,
+    reader::SettingReader,
     value::{DAY, MINUTE, flag, seconds},
 };
 
 /// Sign-ins.
 #[derive(Clone, Copy, Debug)]
-pub struct Session {
+pub struct SessionConfig {
     /// It ends when it was not used for so long. Default 28,800 (8 h).
     pub idle_lifetime: u64,
     /// It ends at this age in any case. Default 604,800 (7 d).
@@ -16,8 +16,8 @@ pub struct Session {
     pub logout_revokes: bool,
 }
 
-impl Session {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl SessionConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         let read = Self {
             idle_lifetime: reader.get(("session", "idle_lifetime"), seconds(MINUTE..=365 * DAY)),
             lifetime: reader.get(("session", "lifetime"), seconds(MINUTE..=365 * DAY)),

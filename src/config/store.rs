@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use super::{
     database_url::{Location, SecretUrl, location, postgres},
-    reader::Reader,
+    reader::SettingReader,
     value::{path, whole},
 };
 
 /// The store, embedded or Postgres.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct StoreConfig {
     /// Folder of the embedded store and of the generated master key. Default ./chancery-data.
     pub data_dir: PathBuf,
-    /// What `url` (or `DATABASE_URL`) names, if it was set; see [`Store::location`].
+    /// What `url` (or `DATABASE_URL`) names, if it was set; see [`StoreConfig::location`].
     pub url: Option<Location>,
     /// Where migrations and locks go, past a pooler; without it `url`. Postgres only.
     pub migration_url: Option<SecretUrl>,
@@ -23,8 +23,8 @@ pub struct Store {
     pub readers: usize,
 }
 
-impl Store {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl StoreConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         let read = Self {
             data_dir: reader.get(("store", "data_dir"), path),
             url: reader.optional(("store", "url"), location),

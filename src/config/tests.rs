@@ -53,7 +53,7 @@ fn default_lifetimes_are_within_the_bounds_of_the_security_bar() {
 
 #[test]
 fn every_key_of_the_table_is_read_and_has_a_valid_default() {
-    let mut reader = Reader::default();
+    let mut reader = SettingReader::default();
     Config::read(&mut reader, Vec::new());
     let keys: BTreeSet<_> = KEYS.iter().map(|key| (key.section, key.name)).collect();
     assert_eq!(reader.asked(), &keys);
@@ -324,7 +324,7 @@ fn the_issuer_is_required_when_the_listener_is_public() {
     assert!(fault.starts_with("[server] issuer: is required"), "{fault}");
     let config =
         load("[server]\nlisten = \"0.0.0.0:8080\"\nissuer = \"https://id.example.com\"", &[]).unwrap();
-    assert!(config.cookies().secure);
+    assert!(config.server.issuer.secure());
     assert_eq!(load("[server]\nlisten = \"[::1]:80\"", &[]).unwrap().server.issuer.as_str(), "http://[::1]");
 }
 
@@ -333,7 +333,7 @@ fn resources_are_absolute_uris_listed_once() {
     let file = "[[resource]]\nuri = \"https://api.example.com\"\nowner = \"api\"\n[[resource]]\nuri = \"urn:example:b\"";
     let config = load(file, &[]).unwrap();
     assert_eq!(config.resources[0].owner.as_deref(), Some("api"));
-    assert_eq!(config.resources[1], Resource { uri: "urn:example:b".to_owned(), owner: None });
+    assert_eq!(config.resources[1], ResourceConfig { uri: "urn:example:b".to_owned(), owner: None });
     for (file, part) in [
         ("[[resource]]\nowner = \"api\"", "chancery.toml:1: [[resource]]: needs a `uri`"),
         ("[[resource]]\nuri = \"/api\"", "chancery.toml:2: [[resource]] uri: must be an absolute URI"),

@@ -2,19 +2,19 @@
 
 use std::path::PathBuf;
 
-use super::{reader::Reader, value::path};
+use super::{reader::SettingReader, value::path};
 
 /// Files of the public listener's certificate. Without them it speaks plain HTTP.
 #[derive(Clone, Debug)]
-pub struct Tls {
+pub struct TlsConfig {
     /// The certificate, and those of the authorities between it and a root (PEM).
     pub cert: PathBuf,
     /// The private key of the certificate (PEM).
     pub key: PathBuf,
 }
 
-impl Tls {
-    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+impl TlsConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Option<Self> {
         let (cert, key) = (("tls", "cert"), ("tls", "key"));
         let read = (reader.optional(cert, path), reader.optional(key, path));
         if reader.is_given(cert) && !reader.is_given(key) {

@@ -1,13 +1,13 @@
 //! `[tokens]`: how long what is issued lives. Seconds.
 
 use super::{
-    reader::Reader,
+    reader::SettingReader,
     value::{HOUR, MINUTE, SECOND, seconds},
 };
 
 /// Lifetimes of access tokens, ID tokens and codes.
 #[derive(Clone, Copy, Debug)]
-pub struct Tokens {
+pub struct TokensConfig {
     /// Of access tokens, for clients without their own. Default 900 (15 min).
     pub access_lifetime: u64,
     /// Of ID tokens. Default 900 (15 min).
@@ -16,8 +16,8 @@ pub struct Tokens {
     pub code_lifetime: u64,
 }
 
-impl Tokens {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl TokensConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         Self {
             access_lifetime: reader.get(("tokens", "access_lifetime"), seconds(MINUTE..=24 * HOUR)),
             id_token_lifetime: reader.get(("tokens", "id_token_lifetime"), seconds(MINUTE..=24 * HOUR)),

@@ -3,13 +3,13 @@
 use url::Url;
 
 use super::{
-    reader::Reader,
+    reader::SettingReader,
     value::{Reading, share},
 };
 
 /// Traces over OTLP.
 #[derive(Clone, Debug)]
-pub struct Tracing {
+pub struct TracingConfig {
     /// The URL of the collector, with the path for traces. Default none: nothing is traced.
     pub endpoint: Option<String>,
     /// The share of requests that are traced when no caller has decided it. Default all.
@@ -18,8 +18,8 @@ pub struct Tracing {
     pub service_name: String,
 }
 
-impl Tracing {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+impl TracingConfig {
+    pub(super) fn read(reader: &mut SettingReader) -> Self {
         let read = Self {
             endpoint: reader.optional(("tracing", "endpoint"), collector),
             sample: reader.get(("tracing", "sample"), share),

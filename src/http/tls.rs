@@ -16,7 +16,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::config::{Fault, Tls};
+use crate::config::{Fault, TlsConfig};
 
 /// RFC 7301 §6, RFC 9113 §3.2: what is spoken inside, the best first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -24,7 +24,7 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// The certificate that new connections are shown, and where it is from.
 #[derive(Debug)]
 pub struct Certificate {
-    files: Tls,
+    files: TlsConfig,
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
     /// What the last check of the files found, so that nothing is done or logged twice.
@@ -47,7 +47,7 @@ pub enum Renewal {
 
 impl Certificate {
     /// Reads the pair, or says which file is wrong and what to do.
-    pub fn open(files: &Tls) -> Result<Self, Fault> {
+    pub fn open(files: &TlsConfig) -> Result<Self, Fault> {
         let provider = Arc::new(default_provider());
         let pair = PemPair::read(files)?;
         let current = ArcSwap::from_pointee(pair.parse(files, &provider)?);
@@ -118,7 +118,7 @@ struct PemPair {
 }
 
 impl PemPair {
-    fn read(files: &Tls) -> Result<Self, Fault> {
+    fn read(files: &TlsConfig) -> Result<Self, Fault> {
         let read = |name: &str, path: &Path| {
             std::fs::read(path).map_err(|error| {
                 let how = "name a file in PEM that the user the server runs as may read";
@@ -128,7 +128,7 @@ impl PemPair {
         Ok(Self { cert: read("cert", &files.cert)?, key: read("key", &files.key)?.into() })
     }
 
-    fn parse(&self, files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {
+    fn parse(&self, files: &TlsConfig, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {
         let wrong_cert = |problem: &str| {
             let how =
                 "it must hold the server's certificate, then those of the authorities between it and a root";
