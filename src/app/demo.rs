@@ -80,7 +80,7 @@ pub fn claims() -> Map<String, Value> {
 
 /// What the demo's reader needs to try everything. A new code verifier for each demo.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct DemoFacts {
     /// The issuer, which is also where it is reached.
     pub issuer: String,
     /// Where it listens.
@@ -89,7 +89,7 @@ pub struct Facts {
     pub code_verifier: String,
 }
 
-impl Facts {
+impl DemoFacts {
     /// The absolute address of a path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)
@@ -117,7 +117,11 @@ impl Facts {
 }
 
 /// Runs the demo until it is told to stop. `announce` is called once it answers.
-pub fn run(listen: SocketAddr, ops_listen: SocketAddr, announce: impl FnOnce(Facts)) -> Result<(), AppError> {
+pub fn run(
+    listen: SocketAddr,
+    ops_listen: SocketAddr,
+    announce: impl FnOnce(DemoFacts),
+) -> Result<(), AppError> {
     for (option, address) in [("--listen", listen), ("--ops-listen", ops_listen)] {
         if !address.ip().is_loopback() {
             return Err(AppError::Usage(format!(
@@ -134,7 +138,7 @@ pub fn run(listen: SocketAddr, ops_listen: SocketAddr, announce: impl FnOnce(Fac
     let config = config(&folder.0, addresses)?;
     let issuer = config.server.issuer.as_str().to_owned();
     let code_verifier = base64url::encode(&random.bytes::<32>());
-    let facts = Facts { issuer, addresses, code_verifier };
+    let facts = DemoFacts { issuer, addresses, code_verifier };
     let ready = Box::new(move |_| announce(facts));
     block_on(async {
         let node = Node::open(config, Clock::system(), random).await?;

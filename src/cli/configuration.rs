@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Failure, Output};
+use super::{CommandFailure, Output};
 use crate::{
     app::schema,
     config::{Config, Fault, ProcessEnv},
@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// The configuration, or everything that is wrong with it.
-pub(super) fn load(file: Option<&Path>) -> Result<Config, Failure> {
-    read(file).map_err(|faults| Failure::usage(lines(&faults)))
+pub(super) fn load(file: Option<&Path>) -> Result<Config, CommandFailure> {
+    read(file).map_err(|faults| CommandFailure::usage(lines(&faults)))
 }
 
 fn read(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
@@ -25,7 +25,7 @@ fn read(file: Option<&Path>) -> Result<Config, Vec<Fault>> {
 
 /// `check-config`: also looks at the files that the configuration names, and with `connect` asks the
 /// store and Redis whether they are there.
-pub(super) fn check(file: Option<&Path>, connect: bool, out: Output) -> Result<(), Failure> {
+pub(super) fn check(file: Option<&Path>, connect: bool, out: Output) -> Result<(), CommandFailure> {
     let (config, mut faults) = match read(file) {
         Ok(config) => (Some(config), Vec::new()),
         Err(faults) => (None, faults),
@@ -40,9 +40,9 @@ pub(super) fn check(file: Option<&Path>, connect: bool, out: Output) -> Result<(
     let mut found = Vec::new();
     if let Some(config) = config.as_ref().filter(|_| connect && faults.is_empty()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime.map_err(Failure::failed)?.block_on(schema::look(config)) {
+        match runtime.map_err(CommandFailure::failed)?.block_on(schema::look(config)) {
             Ok(looked) => found = looked,
-            Err(error) => return Err(Failure::failed(error)),
+            Err(error) => return Err(CommandFailure::failed(error)),
         }
     }
     let entries: Vec<_> =
@@ -75,7 +75,7 @@ pub(super) fn check(file: Option<&Path>, connect: bool, out: Output) -> Result<(
             if out.is_json() {
                 out.result(&json!({ "ok": false, "faults": entries }), String::new);
             }
-            Err(Failure::usage(lines(&faults)))
+            Err(CommandFailure::usage(lines(&faults)))
         }
     }
 }

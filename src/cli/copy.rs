@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Failure, Output, output::properties};
+use super::{CommandFailure, Output, output::properties};
 use crate::{
     app::{AppError, Node},
     config::{Config, Location, SecretUrl},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum StoreCommand {
     /// Copy everything to another store, while the server runs: from SQLite to Postgres, or back.
     ///
     /// The target must be empty, or an earlier copy of the same installation: then only what has changed
@@ -35,15 +35,17 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(config: Config, command: Command, out: Output) -> Result<(), Failure> {
-    let Command::Copy { from, to } = command;
+pub(super) async fn run(config: Config, command: StoreCommand, out: Output) -> Result<(), CommandFailure> {
+    let StoreCommand::Copy { from, to } = command;
     if from.is_none() && to.is_none() {
-        return Err(Failure::usage("give --from, --to or both; the one not given is the configured store"));
+        return Err(CommandFailure::usage(
+            "give --from, --to or both; the one not given is the configured store",
+        ));
     }
     let from = location("--from", from, &config)?;
     let to = location("--to", to, &config)?;
     if is_same(&from, &to) {
-        return Err(Failure::usage("--from and --to are the same store"));
+        return Err(CommandFailure::usage("--from and --to are the same store"));
     }
     let (source, served) = source(&config, &from).await?;
     let (target, _alone) = target(&config, &to).await?;
@@ -52,10 +54,10 @@ pub(super) async fn run(config: Config, command: Command, out: Output) -> Result
     Ok(())
 }
 
-fn location(name: &str, given: Option<String>, config: &Config) -> Result<Location, Failure> {
+fn location(name: &str, given: Option<String>, config: &Config) -> Result<Location, CommandFailure> {
     let Some(url) = given else { return Ok(config.store.location()) };
     // The value is not repeated: it may hold a password.
-    Location::parse(&url).map_err(|problem| Failure::usage(format!("{name} {problem}")))
+    Location::parse(&url).map_err(|problem| CommandFailure::usage(format!("{name} {problem}")))
 }
 
 fn is_same(one: &Location, other: &Location) -> bool {
@@ -81,14 +83,14 @@ enum Served {
     Unknown,
 }
 
-async fn source(config: &Config, from: &Location) -> Result<(Box<dyn Records>, Served), Failure> {
+async fn source(config: &Config, from: &Location) -> Result<(Box<dyn Records>, Served), CommandFailure> {
     let path = match from {
         Location::File(path) => path,
         Location::Postgres(url) => return Ok((postgres(config, url, false).await?, Served::Unknown)),
     };
     // What may not be looked at may be there; opening it will say why not.
     if !path.try_exists().unwrap_or(true) {
-        return Err(Failure::failed(format!("there is no store at {}; check --from", path.display())));
+        return Err(CommandFailure::failed(format!("there is no store at {}; check --from", path.display())));
     }
     let served = match Node::lock(from) {
         Ok(alone) => Served::No { _alone: alone },
@@ -100,7 +102,10 @@ async fn source(config: &Config, from: &Location) -> Result<(Box<dyn Records>, S
     Ok((Box::new(sqlite(path, migrate)?), served))
 }
 
-async fn target(config: &Config, to: &Location) -> Result<(Box<dyn Records>, Option<ServeLock>), Failure> {
+async fn target(
+    config: &Config,
+    to: &Location,
+) -> Result<(Box<dyn Records>, Option<ServeLock>), CommandFailure> {
     let alone = Node::lock(to)?;
     let target: Box<dyn Records> = match to {
         Location::Postgres(url) => postgres(config, url, true).await?,
@@ -113,7 +118,11 @@ fn sqlite(path: &Path, migrate: bool) -> Result<Sqlite, OpenError> {
     Sqlite::open(path, Options { migrate, ..Options::default() })
 }
 
-async fn postgres(config: &Config, url: &SecretUrl, migrate: bool) -> Result<Box<dyn Records>, Failure> {
+async fn postgres(
+    config: &Config,
+    url: &SecretUrl,
+    migrate: bool,
+) -> Result<Box<dyn Records>, CommandFailure> {
     let options = postgres::Options {
         url: url.expose().to_owned(),
         migration_url: migration_url(config, url),
@@ -122,7 +131,7 @@ async fn postgres(config: &Config, url: &SecretUrl, migrate: bool) -> Result<Box
         migrate,
         ..postgres::Options::default()
     };
-    Ok(Box::new(Postgres::open(options).await.map_err(Failure::failed)?))
+    Ok(Box::new(Postgres::open(options).await.map_err(CommandFailure::failed)?))
 }
 
 /// Where migrations go is known of the configured database only.
@@ -135,7 +144,7 @@ fn migration_url(config: &Config, url: &SecretUrl) -> Option<String> {
     }
 }
 
-impl From<CopyError> for Failure {
+impl From<CopyError> for CommandFailure {
     fn from(error: CopyError) -> Self {
         Self::failed(error)
     }

@@ -4,24 +4,24 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::{Failure, Output, begin_log};
+use super::{CommandFailure, Output, begin_log};
 use crate::{
-    app::demo::{self, Facts},
+    app::demo::{self, DemoFacts},
     config::{Env, ProcessEnv},
     observe::log::{LineFormat, LogSettings},
     protocol::discovery::path,
 };
 
-pub(super) fn run(listen: SocketAddr, ops_listen: SocketAddr, out: Output) -> Result<(), Failure> {
+pub(super) fn run(listen: SocketAddr, ops_listen: SocketAddr, out: Output) -> Result<(), CommandFailure> {
     let filter = ProcessEnv.get("RUST_LOG").and_then(|filter| filter.into_string().ok());
     let filter = filter.unwrap_or_else(|| "warn,chancery::app::compose=error".into());
     begin_log(&LogSettings { filter, format: Some(LineFormat::Text) })?;
-    let announce = |facts: Facts| out.result(&value(&facts), || text(&facts));
+    let announce = |facts: DemoFacts| out.result(&value(&facts), || text(&facts));
     Ok(demo::run(listen, ops_listen, announce)?)
 }
 
 /// Shell lines, each to be pasted as a whole. Only a POSIX shell, curl and sed are needed.
-struct Lines {
+struct ShellCommands {
     token: String,
     introspect: String,
     revoke: String,
@@ -29,8 +29,8 @@ struct Lines {
     metrics: String,
 }
 
-impl Lines {
-    fn of(facts: &Facts) -> Self {
+impl ShellCommands {
+    fn of(facts: &DemoFacts) -> Self {
         let service = format!("curl -s -u {}:{}", demo::SERVICE, demo::SERVICE_SECRET);
         let pick = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
         let with_token =
@@ -62,8 +62,8 @@ impl Lines {
     }
 }
 
-fn text(facts: &Facts) -> String {
-    let lines = Lines::of(facts);
+fn text(facts: &DemoFacts) -> String {
+    let lines = ShellCommands::of(facts);
     format!(
         "\
 Chancery demo on {issuer} (Ctrl-C ends it, and nothing is kept)
@@ -116,8 +116,8 @@ Metadata: {metadata}",
     )
 }
 
-fn value(facts: &Facts) -> Value {
-    let lines = Lines::of(facts);
+fn value(facts: &DemoFacts) -> Value {
+    let lines = ShellCommands::of(facts);
     json!({
         "issuer": facts.issuer,
         "listen": facts.addresses.public.to_string(),

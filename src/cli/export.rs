@@ -4,14 +4,14 @@
 
 use std::ops::ControlFlow;
 
-use super::{Failure, client, output::Lines, user};
+use super::{CommandFailure, client, output::NdjsonWriter, user};
 use crate::app::Node;
 
 /// Records read at once.
 const PAGE: usize = 500;
 
-pub(super) async fn clients(node: &Node) -> Result<(), Failure> {
-    let (mut lines, mut after) = (Lines::begin(), None);
+pub(super) async fn clients(node: &Node) -> Result<(), CommandFailure> {
+    let (mut lines, mut after) = (NdjsonWriter::begin(), None);
     loop {
         let page = node.provider.store.clients(after, PAGE).await?;
         for one in &page {
@@ -26,8 +26,8 @@ pub(super) async fn clients(node: &Node) -> Result<(), Failure> {
     }
 }
 
-pub(super) async fn users(node: &Node) -> Result<(), Failure> {
-    let (mut lines, mut after) = (Lines::begin(), None);
+pub(super) async fn users(node: &Node) -> Result<(), CommandFailure> {
+    let (mut lines, mut after) = (NdjsonWriter::begin(), None);
     loop {
         let page = node.provider.store.users(after, PAGE).await?;
         for one in &page {
@@ -42,6 +42,6 @@ pub(super) async fn users(node: &Node) -> Result<(), Failure> {
     }
 }
 
-fn failed(error: std::io::Error) -> Failure {
-    Failure::failed(format!("the export is not complete, it could not be written: {error}"))
+fn failed(error: std::io::Error) -> CommandFailure {
+    CommandFailure::failed(format!("the export is not complete, it could not be written: {error}"))
 }

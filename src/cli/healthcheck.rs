@@ -11,13 +11,13 @@ use std::{
 
 use serde_json::json;
 
-use super::{Failure, Output};
+use super::{CommandFailure, Output};
 use crate::config::Config;
 
 /// A server that needs longer is not healthy.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) fn run(config: &Config, out: Output) -> Result<(), Failure> {
+pub(super) fn run(config: &Config, out: Output) -> Result<(), CommandFailure> {
     let server = &config.server;
     let address = reachable(if config.tls.is_some() { server.ops_listen } else { server.listen });
     match status(address) {
@@ -26,9 +26,11 @@ pub(super) fn run(config: &Config, out: Output) -> Result<(), Failure> {
             Ok(())
         }
         Ok(status) => {
-            Err(Failure::failed(format!("the server on {address} is not ready: it answered {status}")))
+            Err(CommandFailure::failed(format!("the server on {address} is not ready: it answered {status}")))
         }
-        Err(error) => Err(Failure::failed(format!("the server on {address} does not answer: {error}"))),
+        Err(error) => {
+            Err(CommandFailure::failed(format!("the server on {address} does not answer: {error}")))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Failure, Output, client::algorithm, master_key, output::moment};
+use super::{CommandFailure, Output, client::algorithm, master_key, output::moment};
 use crate::{
     app::{AppError, Node},
     model::*,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum KeysCommand {
     /// List the keys.
     List {
         /// Also those that are gone.
@@ -40,26 +40,26 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(node: Node, command: KeysCommand, out: Output) -> Result<(), CommandFailure> {
     match command {
-        Command::List { all } => {
+        KeysCommand::List { all } => {
             let keys = node.provider.store.signing_keys(all).await?;
             list(&keys, out);
         }
-        Command::Rotate { alg } => {
+        KeysCommand::Rotate { alg } => {
             if !node.config.keys.algorithms.contains(&alg) {
                 let name = alg.as_str();
-                return Err(Failure::usage(format!(
+                return Err(CommandFailure::usage(format!(
                     "this server keeps no keys for {name}; add it to `[keys] algorithms` first"
                 )));
             }
             let step = node.provider.keys.rotate(alg, &node.rotation).await?;
             rotated(alg, &step, node.rotation.lead, out);
         }
-        Command::Rewrap => master_key::rewrap(&node, out).await?,
+        KeysCommand::Rewrap => master_key::rewrap(&node, out).await?,
         // Needs no node; see `dispatch`.
-        Command::GenerateMaster { file } => master_key::generate(&file, out)?,
-        Command::Revoke { kid } => {
+        KeysCommand::GenerateMaster { file } => master_key::generate(&file, out)?,
+        KeysCommand::Revoke { kid } => {
             node.provider.keys.reload().await.map_err(AppError::from)?;
             node.provider.keys.revoke(&kid, &node.rotation).await?;
             let sentence = format!(

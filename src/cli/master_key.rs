@@ -4,15 +4,15 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Failure, Output, output::moment};
+use super::{CommandFailure, Output, output::moment};
 use crate::{
     app::Node, config::create_master_key, crypto::random::Random, model::*,
     protocol::registration::MAX_ACCESS_LIFETIME, provider::CSRF_LIFETIME,
 };
 
 /// Writes a new key to a new file.
-pub(super) fn generate(file: &Path, out: Output) -> Result<(), Failure> {
-    create_master_key(file, &Secret::new(Random::os().bytes())).map_err(Failure::failed)?;
+pub(super) fn generate(file: &Path, out: Output) -> Result<(), CommandFailure> {
+    create_master_key(file, &Secret::new(Random::os().bytes())).map_err(CommandFailure::failed)?;
     let shown = file.display().to_string();
     let sentence = format!(
         "A new master key is in {shown}, with mode 0600. Give it to every node as `[keys] master_file`, or its \
@@ -23,7 +23,7 @@ pub(super) fn generate(file: &Path, out: Output) -> Result<(), Failure> {
 }
 
 /// Seals every signing key under the first master key.
-pub(super) async fn rewrap(node: &Node, out: Output) -> Result<(), Failure> {
+pub(super) async fn rewrap(node: &Node, out: Output) -> Result<(), CommandFailure> {
     let done = node.provider.keys.rewrap().await?;
     let remaining = remaining(node).await?;
     let longest = remaining.iter().map(|(_, seconds)| *seconds).max().unwrap_or_default();
@@ -67,7 +67,7 @@ pub(super) async fn rewrap(node: &Node, out: Output) -> Result<(), Failure> {
 
 /// What only the master key opens that it was made with, and for how long there may be some of it.
 /// (Client secrets are not among it: their digests are compared.)
-async fn remaining(node: &Node) -> Result<Vec<(&'static str, u64)>, Failure> {
+async fn remaining(node: &Node) -> Result<Vec<(&'static str, u64)>, CommandFailure> {
     let clients = node.provider.administration.all_clients().await?;
     let refresh = clients.iter().map(|client| client.refresh_lifetime).max().unwrap_or_default();
     let config = &node.config;

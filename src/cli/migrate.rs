@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Failure, Output};
+use super::{CommandFailure, Output};
 use crate::{
     app::schema,
     config::Config,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[derive(Clone, Copy, Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum MigrateCommand {
     /// Show which migrations are applied and which are pending; changes nothing.
     Status,
     /// Show what the pending ones would do: tables, their rows, and who has to wait; changes nothing.
@@ -20,11 +20,11 @@ pub(super) enum Command {
     Up,
 }
 
-pub(super) async fn run(config: Config, command: Command, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(config: Config, command: MigrateCommand, out: Output) -> Result<(), CommandFailure> {
     match command {
-        Command::Status => status(&schema::migrate_status(&config).await?, out),
-        Command::Up => status(&schema::migrate_up(&config).await?, out),
-        Command::Plan => plan(&schema::migrate_plan(&config).await?, out),
+        MigrateCommand::Status => status(&schema::migrate_status(&config).await?, out),
+        MigrateCommand::Up => status(&schema::migrate_up(&config).await?, out),
+        MigrateCommand::Plan => plan(&schema::migrate_plan(&config).await?, out),
     }
     Ok(())
 }

@@ -65,16 +65,16 @@ enum Command {
     Serve,
     /// Register, disable and delete clients: the programs that ask for tokens.
     #[command(subcommand)]
-    Client(client::Command),
+    Client(client::ClientCommand),
     /// Register resources (RFC 8707): the audiences that tokens are for.
     #[command(subcommand)]
-    Resource(resource::Command),
+    Resource(resource::ResourceCommand),
     /// Make, disable and delete users: the people who sign in.
     #[command(subcommand)]
-    User(user::Command),
+    User(user::UserCommand),
     /// Look at, rotate and withdraw signing keys.
     #[command(subcommand)]
-    Keys(keys::Command),
+    Keys(keys::KeysCommand),
     /// Write a consistent copy of the store, while the server runs.
     Backup {
         /// The file to write; it must not exist.
@@ -84,10 +84,10 @@ enum Command {
     Restored,
     /// Move everything to another store.
     #[command(subcommand)]
-    Store(copy::Command),
+    Store(copy::StoreCommand),
     /// Bring the store's schema to this version.
     #[command(subcommand)]
-    Migrate(migrate::Command),
+    Migrate(migrate::MigrateCommand),
     /// Tell everything that is wrong with the configuration; changes nothing.
     CheckConfig {
         /// Also ask the store and Redis whether they are there.
@@ -100,12 +100,12 @@ enum Command {
 
 /// Why a command was not done, and the exit code that says so.
 #[derive(Debug)]
-struct Failure {
+struct CommandFailure {
     code: i32,
     message: String,
 }
 
-impl Failure {
+impl CommandFailure {
     fn failed(message: impl ToString) -> Self {
         Self { code: 1, message: message.to_string() }
     }
@@ -115,31 +115,31 @@ impl Failure {
     }
 }
 
-impl From<AppError> for Failure {
+impl From<AppError> for CommandFailure {
     fn from(error: AppError) -> Self {
         if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
     }
 }
 
-impl From<AdminError> for Failure {
+impl From<AdminError> for CommandFailure {
     fn from(error: AdminError) -> Self {
         AppError::from(error).into()
     }
 }
 
-impl From<KeyChangeError> for Failure {
+impl From<KeyChangeError> for CommandFailure {
     fn from(error: KeyChangeError) -> Self {
         Self::failed(error)
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for CommandFailure {
     fn from(error: StoreError) -> Self {
         AppError::from(error).into()
     }
 }
 
-impl From<OpenError> for Failure {
+impl From<OpenError> for CommandFailure {
     fn from(error: OpenError) -> Self {
         Self::failed(error)
     }
@@ -157,7 +157,7 @@ pub fn run() -> i32 {
     };
     let out = Output::new(arguments.json);
     let done = dispatch(arguments, out);
-    match done.and_then(|()| out.untold().map_or(Ok(()), |untold| Err(Failure::failed(untold)))) {
+    match done.and_then(|()| out.untold().map_or(Ok(()), |untold| Err(CommandFailure::failed(untold)))) {
         Ok(()) => 0,
         Err(failure) => {
             out.error(&failure.message);
@@ -166,12 +166,12 @@ pub fn run() -> i32 {
     }
 }
 
-fn dispatch(arguments: Arguments, out: Output) -> Result<(), Failure> {
+fn dispatch(arguments: Arguments, out: Output) -> Result<(), CommandFailure> {
     let file = arguments.config.as_deref();
     match arguments.command {
-        Command::Demo { .. } if file.is_some() => {
-            Err(Failure::usage("the demo takes no configuration file; use `chancery serve --config FILE`"))
-        }
+        Command::Demo { .. } if file.is_some() => Err(CommandFailure::usage(
+            "the demo takes no configuration file; use `chancery serve --config FILE`",
+        )),
         Command::Demo { listen, ops_listen } => demo::run(listen, ops_listen, out),
         Command::Serve => serve::run(configuration::load(file)?),
         Command::CheckConfig { connect } => configuration::check(file, connect, out),
@@ -181,32 +181,32 @@ fn dispatch(arguments: Arguments, out: Output) -> Result<(), Failure> {
         Command::Store(what) => command(file, |config| copy::run(config, what, out)),
         Command::Migrate(what) => command(file, |config| migrate::run(config, what, out)),
         Command::Client(what) => {
-            let makes = matches!(what, client::Command::Create(_));
+            let makes = matches!(what, client::ClientCommand::Create(_));
             with_node(file, makes, |node| client::run(node, what, out))
         }
         Command::Resource(what) => {
-            let makes = matches!(what, resource::Command::Create { .. });
+            let makes = matches!(what, resource::ResourceCommand::Create { .. });
             with_node(file, makes, |node| resource::run(node, what, out))
         }
         Command::User(what) => {
-            let makes = matches!(what, user::Command::Create { .. });
+            let makes = matches!(what, user::UserCommand::Create { .. });
             with_node(file, makes, |node| user::run(node, what, out))
         }
         // Made before there is anything to configure.
-        Command::Keys(keys::Command::GenerateMaster { file }) => master_key::generate(&file, out),
+        Command::Keys(keys::KeysCommand::GenerateMaster { file }) => master_key::generate(&file, out),
         Command::Keys(what) => {
-            let makes = matches!(what, keys::Command::Rotate { .. });
+            let makes = matches!(what, keys::KeysCommand::Rotate { .. });
             with_node(file, makes, |node| keys::run(node, what, out))
         }
     }
 }
 
 /// Runs a command that works on a node's use cases. Only one that makes something may make the store.
-fn with_node<F: Future<Output = Result<(), Failure>>>(
+fn with_node<F: Future<Output = Result<(), CommandFailure>>>(
     file: Option<&std::path::Path>,
     makes: bool,
     work: impl FnOnce(Node) -> F,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     command(file, |config| async move {
         if !makes {
             store::existing(&config).await?;
@@ -216,16 +216,16 @@ fn with_node<F: Future<Output = Result<(), Failure>>>(
 }
 
 /// Runs a command on one thread, with a log that only speaks when something is wrong.
-fn command<F: Future<Output = Result<(), Failure>>>(
+fn command<F: Future<Output = Result<(), CommandFailure>>>(
     file: Option<&std::path::Path>,
     work: impl FnOnce(Config) -> F,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let config = configuration::load(file)?;
     begin_log(&LogSettings { filter: "warn".into(), format: Some(LineFormat::Text) })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Failure::failed)?.block_on(work(config))
+    runtime.map_err(CommandFailure::failed)?.block_on(work(config))
 }
 
-fn begin_log(settings: &LogSettings) -> Result<(), Failure> {
-    log::init(settings).map_err(Failure::usage)
+fn begin_log(settings: &LogSettings) -> Result<(), CommandFailure> {
+    log::init(settings).map_err(CommandFailure::usage)
 }

@@ -36,7 +36,7 @@ impl Output {
     /// One result: the value for programs, the text for people.
     pub(super) fn result(self, value: &Value, text: impl FnOnce() -> String) {
         let shown = if self.json { value.to_string() } else { text() };
-        tell(&shown);
+        write_result(&shown);
     }
 
     /// What was done, to one thing with a name.
@@ -47,11 +47,11 @@ impl Output {
     /// A list: an array for programs, aligned columns for people.
     pub(super) fn list(self, values: &[Value], headings: &[&str], rows: impl FnOnce() -> Vec<Vec<String>>) {
         if self.json {
-            return tell(&Value::from(values).to_string());
+            return write_result(&Value::from(values).to_string());
         }
         let rows = rows();
         let text = if rows.is_empty() { "(none)".to_owned() } else { table(headings, &rows) };
-        tell(&text);
+        write_result(&text);
     }
 
     /// Why a result could not be written, if one could not: the command must not pass for done.
@@ -70,11 +70,11 @@ impl Output {
 
 /// Records as NDJSON: one JSON object on each line, written as they come, so that there may be any
 /// number of them.
-pub(super) struct Lines {
+pub(super) struct NdjsonWriter {
     to: io::BufWriter<io::StdoutLock<'static>>,
 }
 
-impl Lines {
+impl NdjsonWriter {
     pub(super) fn begin() -> Self {
         Self { to: io::BufWriter::new(io::stdout().lock()) }
     }
@@ -99,7 +99,7 @@ fn until_gone(written: io::Result<()>) -> io::Result<ControlFlow<()>> {
 }
 
 /// Writes a result. A reader that has gone, as `head` does, has what it wanted.
-fn tell(text: &str) {
+fn write_result(text: &str) {
     let Err(error) = print(io::stdout().lock(), text) else { return };
     if error.kind() != ErrorKind::BrokenPipe
         && let Ok(mut untold) = UNTOLD.lock()

@@ -5,30 +5,30 @@ use std::io::{self, IsTerminal, Read};
 
 use zeroize::Zeroize;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::{model::Secret, protocol::password_policy::MAX_BYTES};
 
 /// Asks for a new password.
-pub(super) fn ask() -> Result<Secret<String>, Failure> {
+pub(super) fn ask() -> Result<Secret<String>, CommandFailure> {
     if io::stdin().is_terminal() { prompt() } else { read(io::stdin().lock()) }
 }
 
-fn prompt() -> Result<Secret<String>, Failure> {
+fn prompt() -> Result<Secret<String>, CommandFailure> {
     let ask = |question| {
         let answer = rpassword::prompt_password(question);
         answer
             .map(Secret::new)
-            .map_err(|error| Failure::failed(format!("the password cannot be read: {error}")))
+            .map_err(|error| CommandFailure::failed(format!("the password cannot be read: {error}")))
     };
     let (first, second) = (ask("New password: ")?, ask("Again: ")?);
     if first.expose() != second.expose() {
-        return Err(Failure::failed("the two passwords differ; nothing was changed"));
+        return Err(CommandFailure::failed("the two passwords differ; nothing was changed"));
     }
     Ok(first)
 }
 
 /// The first line, without its end.
-fn read(from: impl Read) -> Result<Secret<String>, Failure> {
+fn read(from: impl Read) -> Result<Secret<String>, CommandFailure> {
     // Of the final size at once, so that no copies are left behind; more than the policy takes.
     let mut bytes = Vec::with_capacity(2 * MAX_BYTES + 1);
     let taken = from.take(2 * MAX_BYTES as u64).read_to_end(&mut bytes);
@@ -36,10 +36,13 @@ fn read(from: impl Read) -> Result<Secret<String>, Failure> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let valid = std::str::from_utf8(line).map(|line| Secret::new(line.to_owned()));
     bytes.zeroize();
-    taken.map_err(|error| Failure::failed(format!("the password cannot be read: {error}")))?;
-    let text = valid.map_err(|_| Failure::usage("the password on standard input is not UTF-8 text"))?;
+    taken.map_err(|error| CommandFailure::failed(format!("the password cannot be read: {error}")))?;
+    let text =
+        valid.map_err(|_| CommandFailure::usage("the password on standard input is not UTF-8 text"))?;
     if text.expose().is_empty() {
-        return Err(Failure::usage("there is no password on standard input; give it as the first line"));
+        return Err(CommandFailure::usage(
+            "there is no password on standard input; give it as the first line",
+        ));
     }
     Ok(text)
 }

@@ -6,13 +6,13 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{
-    Failure, Output,
+    CommandFailure, Output,
     output::{moment, properties},
 };
 use crate::{app::Node, model::*};
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum ResourceCommand {
     /// Register a resource.
     Create {
         /// Its absolute URI, which becomes the tokens' audience.
@@ -30,17 +30,17 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(node: Node, command: ResourceCommand, out: Output) -> Result<(), CommandFailure> {
     let provider = &node.provider;
     match command {
-        Command::Create { uri, owner } => {
+        ResourceCommand::Create { uri, owner } => {
             let resource = provider.administration.create_resource(&uri, owner.as_deref()).await?;
             let shown = owner.clone().unwrap_or_else(|| "-".into());
             out.result(&value(&resource, owner.as_deref()), || {
                 properties(&[("uri", resource.uri.clone()), ("owner", shown)])
             });
         }
-        Command::List => {
+        ResourceCommand::List => {
             let owners: HashMap<ClientKey, String> = provider
                 .administration
                 .all_clients()
@@ -50,7 +50,7 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
                 .collect();
             list(&provider.administration.all_resources().await?, &owners, out);
         }
-        Command::Delete { uri } => {
+        ResourceCommand::Delete { uri } => {
             provider.administration.delete_resource(&uri).await?;
             let sentence =
                 format!("The resource {uri} is deleted. If the configuration names it, remove it there too.");

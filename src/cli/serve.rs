@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, begin_log};
+use super::{CommandFailure, begin_log};
 use crate::{
     app::{Listeners, Node, ServeOptions, block_on},
     config::{Config, LogFormat},
@@ -14,7 +14,7 @@ use crate::{
 /// Load balancers that ask each second see that readiness fails before connections are refused.
 const GRACE: Duration = Duration::from_secs(1);
 
-pub(super) fn run(config: Config) -> Result<(), Failure> {
+pub(super) fn run(config: Config) -> Result<(), CommandFailure> {
     let format = match config.log.format {
         LogFormat::Auto => None,
         LogFormat::Json => Some(LineFormat::Json),

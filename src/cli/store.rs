@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Failure, Output};
+use super::{CommandFailure, Output};
 use crate::{
     app::{Node, schema},
     config::{Config, Location},
@@ -12,10 +12,10 @@ use crate::{
     resilience::Clock,
 };
 
-pub(super) async fn backup(config: Config, to: PathBuf, out: Output) -> Result<(), Failure> {
+pub(super) async fn backup(config: Config, to: PathBuf, out: Output) -> Result<(), CommandFailure> {
     existing(&config).await?;
     let store = Node::open_store(&config).await?.store();
-    store.backup(&to).await.map_err(|error| Failure::failed(error.message))?;
+    store.backup(&to).await.map_err(|error| CommandFailure::failed(error.message))?;
     let bytes = std::fs::metadata(&to).map_or(0, |file| file.len());
     let value = json!({ "file": to.display().to_string(), "bytes": bytes });
     out.done(
@@ -29,7 +29,7 @@ pub(super) async fn backup(config: Config, to: PathBuf, out: Output) -> Result<(
     Ok(())
 }
 
-pub(super) async fn restored(config: Config, out: Output) -> Result<(), Failure> {
+pub(super) async fn restored(config: Config, out: Output) -> Result<(), CommandFailure> {
     existing(&config).await?;
     // A server that runs still reads the file that was there before. Nodes on Postgres hold no lock; they
     // read everything anew when the feed's epoch rises.
@@ -56,7 +56,7 @@ pub(super) async fn restored(config: Config, out: Output) -> Result<(), Failure>
 }
 
 /// A mistyped path or address must not make a new, empty store.
-pub(super) async fn existing(config: &Config) -> Result<(), Failure> {
+pub(super) async fn existing(config: &Config) -> Result<(), CommandFailure> {
     let location = config.store.location();
     let (is_there, look_at) = match &location {
         // What may not be looked at may be there; opening it will say why not.
@@ -69,5 +69,5 @@ pub(super) async fn existing(config: &Config) -> Result<(), Failure> {
     if is_there {
         return Ok(());
     }
-    Err(Failure::failed(format!("there is no store at {}; {look_at}", location.shown())))
+    Err(CommandFailure::failed(format!("there is no store at {}; {look_at}", location.shown())))
 }

@@ -4,14 +4,14 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Failure, Output, export,
+    CommandFailure, Output, export,
     output::{moment, properties},
     password,
 };
 use crate::{app::Node, model::*, provider::admin::view};
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum UserCommand {
     /// Make a user. The password is asked for, or read from standard input.
     Create {
         /// The name to sign in with; its spelling does not matter.
@@ -67,10 +67,10 @@ fn claim(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(node: Node, command: UserCommand, out: Output) -> Result<(), CommandFailure> {
     let provider = &node.provider;
     match command {
-        Command::Create { username, claims, no_password } => {
+        UserCommand::Create { username, claims, no_password } => {
             let password = if no_password { None } else { Some(password::ask()?) };
             let claims = collect(claims)?;
             let user = provider.administration.create_user(&username, claims, password.as_ref()).await?;
@@ -83,27 +83,27 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
                 ])
             });
         }
-        Command::List => list(&provider.administration.all_users().await?, out),
-        Command::Export => export::users(&node).await?,
-        Command::Disable { username } => {
+        UserCommand::List => list(&provider.administration.all_users().await?, out),
+        UserCommand::Export => export::users(&node).await?,
+        UserCommand::Disable { username } => {
             provider.administration.set_user_enabled(&username, false).await?;
             done(&username, "disabled", "is disabled; every session and token is dead", out);
         }
-        Command::Enable { username } => {
+        UserCommand::Enable { username } => {
             provider.administration.set_user_enabled(&username, true).await?;
             done(&username, "enabled", "is enabled", out);
         }
-        Command::Delete { username } => {
+        UserCommand::Delete { username } => {
             provider.administration.delete_user(&username).await?;
             done(&username, "deleted", "is deleted; every session and token is dead", out);
         }
-        Command::SetPassword { username } => {
+        UserCommand::SetPassword { username } => {
             // Nobody types a password twice to learn that the name was wrong.
             provider.administration.find_user(&username).await?;
             provider.administration.set_user_password(&username, &password::ask()?).await?;
             done(&username, "password_set", "has a new password; every session and token is dead", out);
         }
-        Command::SignOut { username } => {
+        UserCommand::SignOut { username } => {
             provider.administration.sign_out_user(&username).await?;
             done(&username, "signed_out", "is signed out; every session and token is dead", out);
         }
@@ -111,11 +111,11 @@ pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(),
     Ok(())
 }
 
-fn collect(claims: Vec<(String, Value)>) -> Result<Map<String, Value>, Failure> {
+fn collect(claims: Vec<(String, Value)>) -> Result<Map<String, Value>, CommandFailure> {
     let mut all = Map::new();
     for (name, value) in claims {
         if all.insert(name.clone(), value).is_some() {
-            return Err(Failure::usage(format!("The claim {name:?} is given twice.")));
+            return Err(CommandFailure::usage(format!("The claim {name:?} is given twice.")));
         }
     }
     Ok(all)

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     app::{Node, default_client},
-    cli::Failure,
+    cli::CommandFailure,
     config::whole_seconds,
     model::*,
 };
@@ -151,7 +151,7 @@ fn token_format(text: &str) -> Result<TokenFormat, String> {
 
 impl Create {
     /// The record asked for; whether it is acceptable is for the provider to say.
-    pub(super) fn client(self, node: &Node) -> Result<Client, Failure> {
+    pub(super) fn client(self, node: &Node) -> Result<Client, CommandFailure> {
         let default = default_client(&node.config, &self.client_id);
         let grants = match self.grants {
             given if !given.is_empty() => given,
@@ -166,7 +166,7 @@ impl Create {
             other => other,
         };
         let scopes = Scopes::parse(scopes).ok_or_else(|| {
-            Failure::usage("The scopes have a character that RFC 6749 §3.3 forbids, such as a quote or a letter with an accent.")
+            CommandFailure::usage("The scopes have a character that RFC 6749 §3.3 forbids, such as a quote or a letter with an accent.")
         })?;
         Ok(Client {
             name: self.name.unwrap_or(default.name),

@@ -9,7 +9,7 @@ use create::Create;
 pub(super) use create::algorithm;
 
 use super::{
-    Failure, Output, export,
+    CommandFailure, Output, export,
     output::{moment, properties, viewed},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum ClientCommand {
     /// Register a client. Its secret is made here and shown once.
     Create(Box<Create>),
     /// List the clients.
@@ -63,38 +63,38 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(node: Node, command: Command, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(node: Node, command: ClientCommand, out: Output) -> Result<(), CommandFailure> {
     let provider = &node.provider;
     match command {
-        Command::Create(create) => {
+        ClientCommand::Create(create) => {
             let client = create.client(&node)?;
             let (client, secret) =
                 provider.administration.create_client(client, &node.config.keys.algorithms).await?;
             show(&client, secret.as_ref(), out);
         }
-        Command::List => list(&provider.administration.all_clients().await?, out),
-        Command::Export => export::clients(&node).await?,
-        Command::Show { client_id } => {
+        ClientCommand::List => list(&provider.administration.all_clients().await?, out),
+        ClientCommand::Export => export::clients(&node).await?,
+        ClientCommand::Show { client_id } => {
             show(&*provider.administration.find_client(&client_id).await?, None, out)
         }
-        Command::Disable { client_id } => {
+        ClientCommand::Disable { client_id } => {
             provider.administration.set_client_enabled(&client_id, false).await?;
             done(&client_id, "disabled", "is disabled; every token it held is dead", out);
         }
-        Command::Enable { client_id } => {
+        ClientCommand::Enable { client_id } => {
             provider.administration.set_client_enabled(&client_id, true).await?;
             done(&client_id, "enabled", "is enabled", out);
         }
-        Command::Delete { client_id } => {
+        ClientCommand::Delete { client_id } => {
             provider.administration.delete_client(&client_id).await?;
             done(&client_id, "deleted", "is deleted; every token it held is dead", out);
         }
-        Command::RotateSecret { client_id, keep_old } => {
+        ClientCommand::RotateSecret { client_id, keep_old } => {
             let how = RotateSecret { keep_old: keep_old.unwrap_or(0) };
             let (client, secret) = provider.administration.rotate_client_secret(&client_id, how).await?;
             rotated(&client, &secret, out);
         }
-        Command::RevokeTokens { client_id } => {
+        ClientCommand::RevokeTokens { client_id } => {
             provider.administration.revoke_client_tokens(&client_id).await?;
             done(&client_id, "tokens_revoked", "holds no living token any more", out);
         }
