@@ -17,7 +17,7 @@ use crate::{
         keyring::KeyRing,
         keys::{MasterKey, MasterKeys},
         opaque::Opaques,
-        password::Params,
+        password::HashCost,
         random::Random,
         seal::Sealer,
     },
@@ -220,10 +220,13 @@ fn guard_options(config: &Config) -> GuardOptions {
 
 fn password_lane(config: &Config, random: &Random, metrics: &Arc<Metrics>) -> Result<PasswordLane, AppError> {
     let password = &config.password;
-    let params = Params::new(password.memory_kib, password.iterations, password.parallelism);
+    let params = HashCost::new(password.memory_kib, password.iterations, password.parallelism);
     let params = params.ok_or_else(|| {
-        let most =
-            format!("may be at most {} KiB with {} passes", Params::MAX_MEMORY_KIB, Params::MAX_ITERATIONS);
+        let most = format!(
+            "may be at most {} KiB with {} passes",
+            HashCost::MAX_MEMORY_KIB,
+            HashCost::MAX_ITERATIONS
+        );
         AppError::Configuration(vec![Fault::new("[password] memory_kib, iterations", most)])
     })?;
     let threads = match password.threads {

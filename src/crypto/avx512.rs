@@ -28,7 +28,7 @@ pub(super) struct Avx512(());
 
 /// Which blocks of the memory one step of Argon2 works on.
 #[derive(Clone, Copy)]
-pub(super) struct Step {
+pub(super) struct BlockStep {
     /// The block before.
     pub(super) previous: usize,
     /// The block that the algorithm refers to.
@@ -50,7 +50,12 @@ impl Avx512 {
     /// `next` is told the first word of the new block while the rest of it is still being computed, and
     /// names the block that will be referred to next, so that its way from memory begins early.
     #[inline]
-    pub(super) fn step(self, memory: &mut [Block], step: Step, next: impl FnOnce(u64) -> usize) -> usize {
+    pub(super) fn step(
+        self,
+        memory: &mut [Block],
+        step: BlockStep,
+        next: impl FnOnce(u64) -> usize,
+    ) -> usize {
         // SAFETY: invariant 1, `self` is the proof.
         unsafe { compress_in(memory, step, next) }
     }
@@ -68,7 +73,7 @@ impl Avx512 {
 type Registers = [__m512i; REGISTERS];
 
 #[target_feature(enable = "avx512f")]
-fn compress_in(memory: &mut [Block], step: Step, next: impl FnOnce(u64) -> usize) -> usize {
+fn compress_in(memory: &mut [Block], step: BlockStep, next: impl FnOnce(u64) -> usize) -> usize {
     let (previous, reference) = (load(&memory[step.previous]), load(&memory[step.reference]));
     let added = if step.add { memory[step.current].as_ref()[0] } else { 0 };
     let mut then = 0;

@@ -16,9 +16,9 @@ const OUTPUT: usize = 32;
 
 /// What hashing a password costs.
 #[derive(Clone, Debug)]
-pub struct Params(argon2::Params);
+pub struct HashCost(argon2::Params);
 
-impl Params {
+impl HashCost {
     /// The most memory a hash may take, in KiB: a forged one must not eat the machine's.
     pub const MAX_MEMORY_KIB: u32 = 256 * 1024;
     /// The most passes over it.
@@ -52,21 +52,21 @@ impl Params {
     }
 }
 
-impl Default for Params {
+impl Default for HashCost {
     /// 19 MiB, two passes, one lane.
     fn default() -> Self {
         Self::new(19 * 1024, 2, 1).expect("the defaults are within bounds")
     }
 }
 
-impl PartialEq for Params {
+impl PartialEq for HashCost {
     fn eq(&self, other: &Self) -> bool {
         let numbers = |params: &Self| (params.memory_kib(), params.iterations(), params.parallelism());
         numbers(self) == numbers(other)
     }
 }
 
-impl Eq for Params {}
+impl Eq for HashCost {}
 
 /// The memory that hashing works in: grows as needed, is kept for the next hash, and is wiped after each.
 /// Dropping it gives it back.
@@ -89,32 +89,32 @@ impl Memory {
         self.0.len() * Block::SIZE / 1024
     }
 
-    fn lend(&mut self, blocks: usize) -> Lent<'_> {
+    fn lend(&mut self, blocks: usize) -> WipedBlocks<'_> {
         if self.0.len() < blocks {
             self.0.resize(blocks, Block::new());
         }
-        Lent(&mut self.0[..blocks])
+        WipedBlocks(&mut self.0[..blocks])
     }
 }
 
 /// Memory in use; wiped when it is given back, also by a panic.
-struct Lent<'a>(&'a mut [Block]);
+struct WipedBlocks<'a>(&'a mut [Block]);
 
-impl Drop for Lent<'_> {
+impl Drop for WipedBlocks<'_> {
     fn drop(&mut self) {
         self.0.iter_mut().for_each(Zeroize::zeroize);
     }
 }
 
 /// Hashes a password to a PHC string. The caller bounds the password's length first (R51).
-pub fn hash(password: &[u8], params: &Params, salt: [u8; SALT], memory: &mut Memory) -> String {
+pub fn hash(password: &[u8], params: &HashCost, salt: [u8; SALT], memory: &mut Memory) -> String {
     let mut output = Zeroizing::new([0; OUTPUT]);
     compute(password, params, &salt, memory, output.as_mut_slice());
     phc(params, &salt, output.as_slice())
 }
 
 /// Whether a password is the one behind a PHC string; false for strings that are not Argon2id's, or ask
-/// for more than [`Params`] allows.
+/// for more than [`HashCost`] allows.
 #[must_use]
 pub fn verify(password: &[u8], phc: &str, memory: &mut Memory) -> bool {
     let Some(stored) = Stored::parse(phc) else {
@@ -127,7 +127,7 @@ pub fn verify(password: &[u8], phc: &str, memory: &mut Memory) -> bool {
 
 /// Whether a password should be hashed anew at the next sign-in: its hash is weaker than these parameters
 /// ask for (R54).
-pub fn needs_rehash(phc: &str, params: &Params) -> bool {
+pub fn needs_rehash(phc: &str, params: &HashCost) -> bool {
     Stored::parse(phc).is_none_or(|stored| {
         stored.params.memory_kib() < params.memory_kib()
             || stored.params.iterations() < params.iterations()
@@ -139,17 +139,17 @@ pub fn needs_rehash(phc: &str, params: &Params) -> bool {
 
 /// A hash that no known password has, to verify against when there is no such user: it costs the same
 /// (R56).
-pub fn dummy_phc(params: &Params) -> String {
+pub fn dummy_phc(params: &HashCost) -> String {
     phc(params, &[0; SALT], &sha256(b"nobody's password").0)
 }
 
-fn compute(password: &[u8], params: &Params, salt: &[u8], memory: &mut Memory, output: &mut [u8]) {
+fn compute(password: &[u8], params: &HashCost, salt: &[u8], memory: &mut Memory, output: &mut [u8]) {
     let lent = memory.lend(params.0.block_count());
     argon2id::hash(Input { password, salt, secret: b"" }, &params.0, &mut *lent.0, output)
         .expect("memory, salt and output have lengths within Argon2's bounds");
 }
 
-fn phc(params: &Params, salt: &[u8], output: &[u8]) -> String {
+fn phc(params: &HashCost, salt: &[u8], output: &[u8]) -> String {
     format!(
         "$argon2id$v=19$m={},t={},p={}${}${}",
         params.memory_kib(),
@@ -162,7 +162,7 @@ fn phc(params: &Params, salt: &[u8], output: &[u8]) -> String {
 
 /// A parsed PHC string.
 struct Stored {
-    params: Params,
+    params: HashCost,
     salt: Vec<u8>,
     output: Zeroizing<Vec<u8>>,
 }
@@ -173,7 +173,7 @@ impl Stored {
         let (numbers, salt, output) = (fields.next()?, fields.next()?, fields.next()?);
         let mut numbers = numbers.split(',');
         let mut number = |name: &str| decimal(numbers.next()?.strip_prefix(name)?);
-        let params = Params::new(number("m=")?, number("t=")?, number("p=")?)?;
+        let params = HashCost::new(number("m=")?, number("t=")?, number("p=")?)?;
         if numbers.next().is_some() || fields.next().is_some() {
             return None;
         }
@@ -196,8 +196,8 @@ mod tests {
 
     use super::*;
 
-    fn cheap() -> Params {
-        Params::new(8, 1, 1).expect("the least there is")
+    fn cheap() -> HashCost {
+        HashCost::new(8, 1, 1).expect("the least there is")
     }
 
     /// Made by the reference implementation's own tests.
@@ -214,23 +214,23 @@ mod tests {
     #[test]
     fn a_password_verifies_against_its_hash_only() {
         let mut memory = Memory::new();
-        let phc = hash("correct horse".as_bytes(), &Params::default(), [7; SALT], &mut memory);
+        let phc = hash("correct horse".as_bytes(), &HashCost::default(), [7; SALT], &mut memory);
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$"), "{phc}");
         assert!(verify(b"correct horse", &phc, &mut memory));
         for wrong in ["correct horsf", "correct hors", "correct horse ", ""] {
             assert!(!verify(wrong.as_bytes(), &phc, &mut memory), "{wrong:?}");
         }
-        assert_ne!(phc, hash(b"correct horse", &Params::default(), [8; SALT], &mut memory));
+        assert_ne!(phc, hash(b"correct horse", &HashCost::default(), [8; SALT], &mut memory));
     }
 
     /// R54
     #[test]
     fn a_hash_is_made_anew_when_the_parameters_are_raised() {
-        let stored = dummy_phc(&Params::new(64, 2, 2).expect("good parameters"));
+        let stored = dummy_phc(&HashCost::new(64, 2, 2).expect("good parameters"));
         for (memory, iterations, lanes, due) in
             [(64, 2, 2, false), (32, 1, 1, false), (65, 2, 2, true), (64, 3, 2, true), (64, 2, 3, true)]
         {
-            let params = Params::new(memory, iterations, lanes).expect("good parameters");
+            let params = HashCost::new(memory, iterations, lanes).expect("good parameters");
             assert_eq!(needs_rehash(&stored, &params), due, "{params:?}");
         }
         assert!(needs_rehash("$2b$12$abcdefghijklmnopqrstuv", &cheap()));
@@ -239,7 +239,7 @@ mod tests {
     /// R56
     #[test]
     fn the_dummy_costs_as_much_as_a_users_hash_and_is_nobodys() {
-        let params = Params::new(128, 2, 1).expect("good parameters");
+        let params = HashCost::new(128, 2, 1).expect("good parameters");
         let stored = Stored::parse(&dummy_phc(&params)).expect("a PHC string");
         let users = Stored::parse(&hash(b"x", &params, [1; SALT], &mut Memory::new())).expect("a PHC string");
         assert_eq!(stored.params, users.params);
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn memory_is_kept_wiped_and_released() {
         let mut memory = Memory::new();
-        hash(b"password", &Params::new(64, 1, 1).expect("good"), [1; SALT], &mut memory);
+        hash(b"password", &HashCost::new(64, 1, 1).expect("good"), [1; SALT], &mut memory);
         assert_eq!(memory.held_kib(), 64);
         assert!(memory.0.iter().all(|block| block.as_ref().iter().all(|word| *word == 0)));
         hash(b"password", &cheap(), [1; SALT], &mut memory);

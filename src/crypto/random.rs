@@ -15,10 +15,10 @@ const IDS_PER_SEED: u32 = 1024;
 
 /// A source of random bytes; clones share it.
 #[derive(Clone)]
-pub struct Random(Source);
+pub struct Random(RandomSource);
 
 #[derive(Clone)]
-enum Source {
+enum RandomSource {
     Os,
     Seeded(Arc<Mutex<ChaCha12Rng>>),
 }
@@ -26,12 +26,12 @@ enum Source {
 impl Random {
     /// The operating system's generator, asked at each use.
     pub fn os() -> Self {
-        Self(Source::Os)
+        Self(RandomSource::Os)
     }
 
     /// A generator that repeats itself, for tests.
     pub fn seeded(seed: u64) -> Self {
-        Self(Source::Seeded(Arc::new(Mutex::new(ChaCha12Rng::seed_from_u64(seed)))))
+        Self(RandomSource::Seeded(Arc::new(Mutex::new(ChaCha12Rng::seed_from_u64(seed)))))
     }
 
     /// Fills a buffer with bytes fit for secrets.
@@ -41,8 +41,8 @@ impl Random {
     /// If the operating system has no random numbers: then nothing safe can be issued.
     pub fn fill(&self, out: &mut [u8]) {
         match &self.0 {
-            Source::Os => getrandom::fill(out).expect("the operating system supplies random numbers"),
-            Source::Seeded(rng) => rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(out),
+            RandomSource::Os => getrandom::fill(out).expect("the operating system supplies random numbers"),
+            RandomSource::Seeded(rng) => rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(out),
         }
     }
 
@@ -56,8 +56,8 @@ impl Random {
     /// A new id. It is unique, not secret. Panics as [`Random::fill`] does.
     pub fn id(&self, unix_millis: u64) -> Id {
         let bytes = match &self.0 {
-            Source::Os => Unique::bytes(),
-            Source::Seeded(_) => self.bytes(),
+            RandomSource::Os => Unique::bytes(),
+            RandomSource::Seeded(_) => self.bytes(),
         };
         Id::new(unix_millis, bytes)
     }
@@ -66,8 +66,8 @@ impl Random {
 impl std::fmt::Debug for Random {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
-            Source::Os => "Random(os)",
-            Source::Seeded(_) => "Random(seeded)",
+            RandomSource::Os => "Random(os)",
+            RandomSource::Seeded(_) => "Random(seeded)",
         })
     }
 }

@@ -233,7 +233,7 @@ impl Schedules {
 static WORKERS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    static WORKER: RefCell<Worker> = RefCell::new(Worker {
+    static WORKER: RefCell<ThreadState> = RefCell::new(ThreadState {
         id: WORKERS.fetch_add(1, Ordering::Relaxed),
         counter: 0,
         salt: [0; SALT],
@@ -242,14 +242,14 @@ thread_local! {
 }
 
 /// A thread's share in making nonces unique, kept apart from the other threads'.
-struct Worker {
+struct ThreadState {
     id: u64,
     counter: u64,
     salt: Salt,
     left: u32,
 }
 
-impl Worker {
+impl ThreadState {
     /// Whether one more seal under this salt is allowed; takes a new lease when the last is used up.
     fn may_seal(&mut self, current: &Schedules, seals_per_salt: u64) -> bool {
         if self.salt != current.salt || self.left == 0 {

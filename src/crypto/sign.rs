@@ -20,7 +20,7 @@ pub use super::jws::{JwsError, jws_sign, jws_verify};
 
 /// Why a key is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
+pub enum KeyMaterialError {
     /// The operating system or the library could not make a key.
     #[error("a signing key could not be made")]
     Generate,
@@ -34,11 +34,11 @@ pub enum KeyError {
 
 /// A private key, parsed once and kept. The library wipes it on drop.
 pub struct PrivateKey {
-    pair: Pair,
+    pair: AnyKeyPair,
     public: Arc<PublicKey>,
 }
 
-enum Pair {
+enum AnyKeyPair {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -46,47 +46,47 @@ enum Pair {
 
 impl PrivateKey {
     /// Makes a key and its PKCS#8 form. RSA keys have 2048 bits and take a noticeable time.
-    pub fn generate(alg: SigningAlg) -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
+    pub fn generate(alg: SigningAlg) -> Result<(Self, Zeroizing<Vec<u8>>), KeyMaterialError> {
         let pkcs8 = match alg {
             SigningAlg::RS256 | SigningAlg::PS256 => {
-                let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError::Generate)?;
-                let der = pair.as_der().map_err(|_| KeyError::Generate)?;
+                let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyMaterialError::Generate)?;
+                let der = pair.as_der().map_err(|_| KeyMaterialError::Generate)?;
                 Zeroizing::new(der.as_ref().to_vec())
             }
             SigningAlg::ES256 => {
                 let alg = &ECDSA_P256_SHA256_FIXED_SIGNING;
                 let document = EcdsaKeyPair::generate_pkcs8(alg, &SystemRandom::new());
-                Zeroizing::new(document.map_err(|_| KeyError::Generate)?.as_ref().to_vec())
+                Zeroizing::new(document.map_err(|_| KeyMaterialError::Generate)?.as_ref().to_vec())
             }
             SigningAlg::EdDSA => {
                 let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());
-                Zeroizing::new(document.map_err(|_| KeyError::Generate)?.as_ref().to_vec())
+                Zeroizing::new(document.map_err(|_| KeyMaterialError::Generate)?.as_ref().to_vec())
             }
         };
         Ok((Self::from_pkcs8(alg, &pkcs8)?, pkcs8))
     }
 
     /// Parses a PKCS#8 key; weak and inconsistent keys are refused.
-    pub fn from_pkcs8(alg: SigningAlg, pkcs8: &[u8]) -> Result<Self, KeyError> {
+    pub fn from_pkcs8(alg: SigningAlg, pkcs8: &[u8]) -> Result<Self, KeyMaterialError> {
         let (pair, jwk) = match alg {
             SigningAlg::RS256 | SigningAlg::PS256 => {
-                let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| KeyError::Private)?;
+                let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| KeyMaterialError::Private)?;
                 let public = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
                 let jwk = Jwk::rsa(&public.n, &public.e);
-                (Pair::Rsa(pair), jwk)
+                (AnyKeyPair::Rsa(pair), jwk)
             }
             SigningAlg::ES256 => {
                 let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
-                    .map_err(|_| KeyError::Private)?;
+                    .map_err(|_| KeyMaterialError::Private)?;
                 // SEC 1 §2.3.3: 0x04 ‖ x ‖ y
                 let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
                 let jwk = Jwk::p256(x, y);
-                (Pair::P256(pair), jwk)
+                (AnyKeyPair::P256(pair), jwk)
             }
             SigningAlg::EdDSA => {
-                let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| KeyError::Private)?;
+                let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| KeyMaterialError::Private)?;
                 let jwk = Jwk::ed25519(pair.public_key().as_ref());
-                (Pair::Ed25519(pair), jwk)
+                (AnyKeyPair::Ed25519(pair), jwk)
             }
         };
         let public = Arc::new(PublicKey::for_alg(alg, jwk)?);
@@ -102,7 +102,7 @@ impl PrivateKey {
         const REASON: &str = "a parsed key signs any message";
         let random = SystemRandom::new();
         match &self.pair {
-            Pair::Rsa(pair) => {
+            AnyKeyPair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 let padding = match self.public.alg {
                     SigningAlg::PS256 => &RSA_PSS_SHA256,
@@ -111,8 +111,8 @@ impl PrivateKey {
                 pair.sign(padding, &random, message, &mut signature).expect(REASON);
                 signature
             }
-            Pair::P256(pair) => pair.sign(&random, message).expect(REASON).as_ref().to_vec(),
-            Pair::Ed25519(pair) => pair.try_sign(message).expect(REASON).as_ref().to_vec(),
+            AnyKeyPair::P256(pair) => pair.sign(&random, message).expect(REASON).as_ref().to_vec(),
+            AnyKeyPair::Ed25519(pair) => pair.try_sign(message).expect(REASON).as_ref().to_vec(),
         }
     }
 
@@ -154,22 +154,22 @@ pub struct PublicKey {
 impl PublicKey {
     /// Takes a key from a key set. It must name its one algorithm (RFC 8725 §3.1) and, if it says what it
     /// is for, be for signatures. Points must be on their curve, moduli 2048 bits or more.
-    pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
-        let alg = jwk.alg.as_deref().and_then(SigningAlg::parse).ok_or(KeyError::Public)?;
+    pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyMaterialError> {
+        let alg = jwk.alg.as_deref().and_then(SigningAlg::parse).ok_or(KeyMaterialError::Public)?;
         if jwk.key_use.as_deref().is_some_and(|key_use| key_use != "sig") {
-            return Err(KeyError::Public);
+            return Err(KeyMaterialError::Public);
         }
         Self::for_alg(alg, jwk.clone())
     }
 
-    fn for_alg(alg: SigningAlg, jwk: Jwk) -> Result<Self, KeyError> {
+    fn for_alg(alg: SigningAlg, jwk: Jwk) -> Result<Self, KeyMaterialError> {
         let parsed = match alg {
             SigningAlg::RS256 | SigningAlg::PS256 => parse_rsa(alg, &jwk),
             SigningAlg::ES256 => parse_p256(&jwk),
             SigningAlg::EdDSA => parse_ed25519(&jwk),
         }
-        .ok_or(KeyError::Public)?;
-        let kid = jwk.thumbprint().ok_or(KeyError::Public)?;
+        .ok_or(KeyMaterialError::Public)?;
+        let kid = jwk.thumbprint().ok_or(KeyMaterialError::Public)?;
         let jwk = jwk.named(alg, &kid);
         Ok(Self { alg, kid, jwk, parsed })
     }
@@ -317,7 +317,7 @@ pub(super) mod tests {
                 let accepted = PrivateKey::from_pkcs8(other, &key(alg).1).is_ok();
                 assert_eq!(accepted, alg == other || rsa(alg) && rsa(other));
             }
-            assert_eq!(PrivateKey::from_pkcs8(alg, b"").err(), Some(KeyError::Private));
+            assert_eq!(PrivateKey::from_pkcs8(alg, b"").err(), Some(KeyMaterialError::Private));
         }
     }
 
@@ -378,7 +378,7 @@ pub(super) mod tests {
             Jwk::default(),
         ];
         for jwk in refused {
-            assert_eq!(PublicKey::from_jwk(&jwk).err(), Some(KeyError::Public), "{jwk:?}");
+            assert_eq!(PublicKey::from_jwk(&jwk).err(), Some(KeyMaterialError::Public), "{jwk:?}");
         }
     }
 
@@ -407,7 +407,7 @@ pub(super) mod tests {
                 let mut signed = point;
                 signed[31] |= sign;
                 let jwk = Jwk { alg: Some("EdDSA".into()), ..Jwk::ed25519(&signed) };
-                assert_eq!(PublicKey::from_jwk(&jwk).err(), Some(KeyError::Public));
+                assert_eq!(PublicKey::from_jwk(&jwk).err(), Some(KeyMaterialError::Public));
             }
         }
     }

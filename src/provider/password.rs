@@ -9,7 +9,7 @@ use std::{
 use super::ProviderError;
 use crate::{
     crypto::{
-        password::{self, Memory, Params},
+        password::{self, HashCost, Memory},
         random::Random,
     },
     model::Secret,
@@ -31,7 +31,7 @@ const NICE: i32 = 19;
 /// The lane, and what a hash costs.
 pub struct PasswordLane {
     lane: Lane<Memory>,
-    params: Params,
+    params: HashCost,
     /// Verified when there is no such user, so that the work is the same (R56).
     dummy: String,
     random: Random,
@@ -54,7 +54,7 @@ impl PasswordLane {
     /// If the system gives no threads.
     pub fn start(
         (threads, queue): (usize, usize),
-        params: Params,
+        params: HashCost,
         random: Random,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
@@ -132,7 +132,7 @@ mod tests {
     use crate::observe::Labels;
 
     fn lane(size: (usize, usize), params: (u32, u32, u32)) -> PasswordLane {
-        let params = Params::new(params.0, params.1, params.2).unwrap();
+        let params = HashCost::new(params.0, params.1, params.2).unwrap();
         PasswordLane::start(size, params, Random::seeded(1), Metrics::new(Labels::default())).unwrap()
     }
 

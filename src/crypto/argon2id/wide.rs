@@ -11,7 +11,7 @@ use blake2::{
 use zeroize::Zeroize;
 
 use super::{
-    super::avx512::{Avx512, Step, WORDS},
+    super::avx512::{Avx512, BlockStep, WORDS},
     Input,
 };
 
@@ -31,7 +31,7 @@ pub(super) fn hash(
     tag: &mut [u8],
 ) {
     let lanes = params.p_cost() as usize;
-    let shape = Shape { lanes, lane: memory.len() / lanes, passes: params.t_cost() as usize };
+    let shape = MemoryShape { lanes, lane: memory.len() / lanes, passes: params.t_cost() as usize };
     begin(memory, &shape, &mut first(input, params, tag.len()));
     for pass in 0..shape.passes {
         for slice in 0..SLICES {
@@ -45,14 +45,14 @@ pub(super) fn hash(
 
 /// The memory as a matrix.
 #[derive(Clone, Copy)]
-struct Shape {
+struct MemoryShape {
     lanes: usize,
     /// Blocks in a lane (q).
     lane: usize,
     passes: usize,
 }
 
-impl Shape {
+impl MemoryShape {
     fn segment(&self) -> usize {
         self.lane / SLICES
     }
@@ -76,7 +76,7 @@ fn first(input: Input<'_>, params: &argon2::Params, tag: usize) -> [u8; 64] {
 }
 
 /// RFC 9106 §3.2 steps 3 and 4: the first two blocks of each lane.
-fn begin(memory: &mut [Block], shape: &Shape, first: &mut [u8; 64]) {
+fn begin(memory: &mut [Block], shape: &MemoryShape, first: &mut [u8; 64]) {
     let mut bytes = [0; Block::SIZE];
     for (lane, blocks) in (0_u32..).zip(memory.chunks_exact_mut(shape.lane)) {
         for (column, block) in (0_u32..2).zip(blocks) {
@@ -91,7 +91,7 @@ fn begin(memory: &mut [Block], shape: &Shape, first: &mut [u8; 64]) {
 }
 
 /// RFC 9106 §3.2 step 7: the last blocks added up, and their hash.
-fn finish(memory: &[Block], shape: &Shape, tag: &mut [u8]) {
+fn finish(memory: &[Block], shape: &MemoryShape, tag: &mut [u8]) {
     let mut sum = Block::new();
     for last in memory.chunks_exact(shape.lane).filter_map(<[Block]>::last) {
         sum ^= last;
@@ -145,7 +145,7 @@ struct Segment {
     pass: usize,
     slice: usize,
     lane: usize,
-    shape: Shape,
+    shape: MemoryShape,
 }
 
 impl Segment {
@@ -163,7 +163,7 @@ impl Segment {
         let mut previous = start + if column == 0 { length - 1 } else { column - 1 };
         let mut reference = refer(memory[previous].as_ref()[0], begun);
         for index in begun..segment {
-            let step = Step { previous, reference, current: start + column, add: self.pass > 0 };
+            let step = BlockStep { previous, reference, current: start + column, add: self.pass > 0 };
             reference = kernel.step(memory, step, |word| match index + 1 {
                 after if after < segment => refer(word, after),
                 // The next segment asks for itself.
@@ -174,7 +174,7 @@ impl Segment {
     }
 
     /// RFC 9106 §3.4.1.3: the first half of the first pass does not depend on the password.
-    fn addresses(&self, blocks: usize) -> Option<Addresses> {
+    fn addresses(&self, blocks: usize) -> Option<AddressBlock> {
         let independent = self.pass == 0 && self.slice < SLICES / 2;
         independent.then(|| {
             let mut input = Block::new();
@@ -182,13 +182,13 @@ impl Segment {
             for (word, number) in input.as_mut().iter_mut().zip(place) {
                 *word = number as u64;
             }
-            Addresses { input, block: Block::new() }
+            AddressBlock { input, block: Block::new() }
         })
     }
 
     /// RFC 9106 §3.4.2: from the two random numbers to a block.
     fn reference(&self, random: u64, index: usize) -> usize {
-        let Shape { lanes, lane: length, .. } = self.shape;
+        let MemoryShape { lanes, lane: length, .. } = self.shape;
         let segment = self.shape.segment();
         let lane = match (self.pass, self.slice) {
             // No other lane has anything yet.
@@ -215,12 +215,12 @@ impl Segment {
 }
 
 /// RFC 9106 §3.4.1.2: random numbers that come from a counter.
-struct Addresses {
+struct AddressBlock {
     input: Block,
     block: Block,
 }
 
-impl Addresses {
+impl AddressBlock {
     fn at(&mut self, kernel: Avx512, index: usize) -> u64 {
         let place = index % WORDS;
         // The first segment begins with its third block.
