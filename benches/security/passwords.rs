@@ -9,7 +9,7 @@ use std::{
 use argon2::{Algorithm, Argon2, Block, Version};
 use chancery::{
     crypto::{
-        password::{self, Memory, Params, SALT},
+        password::{self, HashCost, Memory, SALT},
         random::Random,
     },
     model::Secret,
@@ -25,7 +25,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Hashes in every way.
 pub fn measure(criterion: &mut Criterion) {
     print_line(&format!("password: the processor has {}", kernel()));
-    let params = Params::default();
+    let params = HashCost::default();
     let mut memory = Memory::new();
     let library = library(&params);
     let ours = password::hash(PASSWORD.as_bytes(), &params, [3; SALT], &mut Memory::new());
@@ -52,7 +52,7 @@ fn kernel() -> &'static str {
     "no AVX-512: the library hashes"
 }
 
-fn library(params: &Params) -> impl FnMut() -> [u8; 32] + use<> {
+fn library(params: &HashCost) -> impl FnMut() -> [u8; 32] + use<> {
     let params = argon2::Params::new(params.memory_kib(), params.iterations(), params.parallelism(), None);
     let params = params.expect("good parameters");
     let mut memory = vec![Block::new(); params.block_count()];
@@ -71,7 +71,7 @@ fn library(params: &Params) -> impl FnMut() -> [u8; 32] + use<> {
 }
 
 /// Verifications per caller: directly, through a lane of one thread, and of two threads with two callers.
-fn lanes(criterion: &mut Criterion, params: &Params, stored: &str) {
+fn lanes(criterion: &mut Criterion, params: &HashCost, stored: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let lane = |threads| {
         let metrics = Metrics::new(Labels::default());

@@ -14,7 +14,7 @@ use crate::{
     observe::Metrics,
     store::{
         BatchOptions, Batched, Store,
-        postgres::{self, PoolFigures, Postgres},
+        postgres::{self, PoolStatistics, Postgres},
         sqlite::{self, ServeLock, Sqlite},
     },
 };
@@ -33,7 +33,7 @@ pub(super) type Meter = Arc<OnceLock<Arc<Metrics>>>;
 
 /// Who opens a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opening {
+pub(super) enum OpenedBy {
     /// A server: it brings the schema up to date.
     Server,
     /// A command. It makes a store where there is none, but leaves one that an older version made as it
@@ -46,20 +46,20 @@ impl Backend {
     /// as long as the server.
     pub(super) async fn open(
         config: &Config,
-        opening: Opening,
+        opening: OpenedBy,
     ) -> Result<(Self, Option<ServeLock>), AppError> {
         let database = match config.store.location() {
             Location::File(database) => database,
             Location::Postgres(url) => {
-                let migrate = opening == Opening::Server || migrate_status(config).await?.applied == 0;
+                let migrate = opening == OpenedBy::Server || migrate_status(config).await?.applied == 0;
                 let store = Postgres::open(postgres_options(config, &url, migrate)).await?;
                 return Ok((Self::Postgres(Arc::new(store)), None));
             }
         };
         prepare_data_dir(&config.store.data_dir)?;
         let (lock, migrate) = match opening {
-            Opening::Server => (Some(lock(&database)?), true),
-            Opening::Command => (None, migrate_status(config).await?.applied == 0),
+            OpenedBy::Server => (Some(lock(&database)?), true),
+            OpenedBy::Command => (None, migrate_status(config).await?.applied == 0),
         };
         let readers = if config.store.readers == 0 { cores() } else { config.store.readers };
         let options = sqlite::Options { readers, migrate, ..sqlite::Options::default() };
@@ -119,10 +119,10 @@ impl Backend {
     }
 
     /// How full its pools of connections are. The embedded store has none.
-    pub fn pools(&self) -> Vec<PoolFigures> {
+    pub fn pools(&self) -> Vec<PoolStatistics> {
         match self {
             Self::Sqlite(_) => Vec::new(),
-            Self::Postgres(store) => store.pool_figures(),
+            Self::Postgres(store) => store.pool_statistics(),
         }
     }
 }

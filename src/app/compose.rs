@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     AppError,
-    backend::{Backend, Meter, Opening, lock},
+    backend::{Backend, Meter, OpenedBy, lock},
     labels::labels,
     rotation,
 };
@@ -55,18 +55,18 @@ impl Node {
     /// Pending migrations are applied, unless another server runs on the embedded store: then it is
     /// refused. Must be served by the runtime that it was opened in.
     pub async fn open(config: Config, clock: Clock, random: Random) -> Result<Self, AppError> {
-        Self::compose(config, (clock, random), Opening::Server).await
+        Self::compose(config, (clock, random), OpenedBy::Server).await
     }
 
     /// A node for one command: it reads the store itself, so that it needs no feed. A store that an
     /// older version made is refused, because its server may be running.
     pub async fn open_for_command(config: Config) -> Result<Self, AppError> {
-        Self::compose(config, (Clock::system(), Random::os()), Opening::Command).await
+        Self::compose(config, (Clock::system(), Random::os()), OpenedBy::Command).await
     }
 
     /// Opens only the store, for commands that need no keys.
     pub async fn open_store(config: &Config) -> Result<Backend, AppError> {
-        Ok(Backend::open(config, Opening::Command).await?.0)
+        Ok(Backend::open(config, OpenedBy::Command).await?.0)
     }
 
     /// Keeps servers off an embedded store for as long as the lock is held; refused while one runs.
@@ -86,13 +86,13 @@ impl Node {
     async fn compose(
         config: Config,
         (clock, random): (Clock, Random),
-        opening: Opening,
+        opening: OpenedBy,
     ) -> Result<Self, AppError> {
         cache::prepare();
         let (backend, lock) = Backend::open(&config, opening).await?;
         let meter = Meter::default();
         let guarded = || Arc::new(Guard::new(backend.gathering(&config, &meter), guard_options(&config)));
-        let guard = (opening == Opening::Server).then(guarded);
+        let guard = (opening == OpenedBy::Server).then(guarded);
         let store = match &guard {
             Some(guard) => Arc::clone(guard) as Arc<dyn Store>,
             None => backend.store(),
@@ -101,7 +101,7 @@ impl Node {
         let sealer = Arc::new(Sealer::new(masters.clone(), random.clone()));
         let mut cached = Cached::new(Arc::clone(&store), cache_options(&config), clock.clone());
         // A command lives too short for it: nodes learn from the feed what it commits.
-        let redis = if opening == Opening::Server { open_redis(&config)? } else { None };
+        let redis = if opening == OpenedBy::Server { open_redis(&config)? } else { None };
         if let Some(redis) = &redis {
             cached = cached.with_redis(Arc::clone(redis), &sealer);
         }
@@ -113,7 +113,7 @@ impl Node {
         let _ = meter.set(Arc::clone(&metrics));
         let passwords = password_lane(&config, &random, &metrics)?;
         let signing = SigningLane::start(cores()).map_err(|error| no_threads("signatures", &error))?;
-        let reads: Arc<dyn Store> = if opening == Opening::Server { cached.clone() } else { store };
+        let reads: Arc<dyn Store> = if opening == OpenedBy::Server { cached.clone() } else { store };
         let context = IssuerContext {
             store: reads,
             opaque: Opaques::new(&masters),

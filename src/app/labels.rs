@@ -27,7 +27,7 @@ pub(super) fn labels(
         token_errors: errors(),
         authorize_errors: errors(),
         tables: row_classes(),
-        caches: cached.stats().iter().map(|figures| figures.cache).collect(),
+        caches: cached.stats().iter().map(|statistics| statistics.cache).collect(),
         operations: OPERATIONS.to_vec(),
         backend,
         pools,

@@ -6,12 +6,12 @@
 mod backend;
 mod compose;
 pub mod demo;
-mod figures;
 mod labels;
 mod listen;
 mod performance;
 pub mod schema;
 mod serve;
+mod statistics;
 mod tasks;
 
 use std::path::{Path, PathBuf};

@@ -6,13 +6,13 @@
 
 use serde_json::{Value, json};
 
-use super::figures::{Figures, pool};
-use crate::observe::{self, Metrics, RouteFigures};
+use super::statistics::{NodeStatistics, pool};
+use crate::observe::{self, Metrics, RouteStatistics};
 
 /// The allocator of the binary; see docs/decisions/0003-allocator.md.
 const ALLOCATOR: &str = if cfg!(feature = "mimalloc") { "mimalloc" } else { "system" };
 
-impl Figures {
+impl NodeStatistics {
     pub(super) fn performance(&self) -> Value {
         let metrics = &self.provider.metrics;
         let (rates, process) = (metrics.rates(), metrics.sample_process());
@@ -38,7 +38,7 @@ impl Figures {
 }
 
 /// Times are in seconds, interpolated between the edges of the histogram's buckets.
-fn route(route: &RouteFigures) -> Value {
+fn route(route: &RouteStatistics) -> Value {
     let [p50, p95, p99] = route.quantiles;
     json!({
         "method": route.method,
@@ -56,7 +56,7 @@ fn lanes(metrics: &Metrics, (waiting, slots): (usize, usize), signatures: usize)
     })
 }
 
-fn memory(process: &observe::Figures) -> Value {
+fn memory(process: &observe::ProcessStatistics) -> Value {
     json!({
         "resident_bytes": number(process.resident_bytes),
         "virtual_bytes": number(process.virtual_bytes),
@@ -65,8 +65,8 @@ fn memory(process: &observe::Figures) -> Value {
     })
 }
 
-/// What the kernel tells about it; an allocator's own figures are not to be had without unsafe code.
-fn allocator(process: &observe::Figures) -> Value {
+/// What the kernel tells about it; an allocator's own statistics are not to be had without unsafe code.
+fn allocator(process: &observe::ProcessStatistics) -> Value {
     let [minor, major] = process.page_faults.map(number);
     json!({
         "name": ALLOCATOR,

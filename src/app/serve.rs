@@ -15,7 +15,7 @@ use actix_web::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Addresses, AppError, Listeners, Node, compose::cores, figures::Figures, tasks::Tasks};
+use super::{Addresses, AppError, Listeners, Node, compose::cores, statistics::NodeStatistics, tasks::Tasks};
 use crate::{
     config::{Config, TlsConfig},
     http::{self, AppState, Settings, pages::PageTemplates, tls::Certificate},
@@ -82,13 +82,13 @@ impl Node {
         let mut signals = Signals::new()?;
         self.begin().await?;
         let draining = Arc::new(AtomicBool::new(false));
-        let figures = Figures::new(&self, &draining);
-        figures.sample();
-        figures.probe().await;
+        let statistics = NodeStatistics::new(&self, &draining);
+        statistics.sample();
+        statistics.probe().await;
         if options.wait_for_keys {
             self.provider.keys.rotate_due(&self.rotation, |_| true).await?;
         }
-        let tasks = Tasks::start(&self, &figures, certificate.as_ref());
+        let tasks = Tasks::start(&self, &statistics, certificate.as_ref());
         self.warm_up().await;
         let state = AppState {
             provider: Arc::clone(&self.provider),
@@ -96,7 +96,7 @@ impl Node {
             draining: Arc::clone(&draining),
             algorithms: self.config.keys.algorithms.clone(),
             jwks_max_age: self.config.keys.jwks_max_age,
-            operations: Arc::new(figures.operations()),
+            operations: Arc::new(statistics.operations()),
         };
         let Listeners { public, operations, addresses } = listeners;
         let scheme = if certificate.is_some() { "https://" } else { "" };
@@ -106,7 +106,7 @@ impl Node {
         let mut public = Running::new(public);
         let operations = Running::new(operations);
         // Counting a large store takes its time, and nobody's answer hangs on it.
-        figures.refresh().await;
+        statistics.refresh().await;
         tracing::info!(
             issuer = %self.config.server.issuer, listen = format!("{scheme}{}", addresses.public),
             operations = %addresses.operations, backend = self.backend.kind(),
@@ -119,7 +119,7 @@ impl Node {
             ended = public.ended() => Err(AppError::Start(format!("the server ended: {ended}"))),
         };
         // What changed since the last look, before it is drowned by the stop.
-        figures.tell_readiness();
+        statistics.log_readiness();
         draining.store(true, Ordering::Relaxed);
         if ended.is_ok() {
             tracing::info!("stopping: readiness now fails, waiting for requests in progress");

@@ -1,4 +1,4 @@
-//! What a node does besides answering: the feed, the key schedule, sweeping, fresh salts, figures.
+//! What a node does besides answering: the feed, the key schedule, sweeping, fresh salts, statistics.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -8,16 +8,16 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
-use super::{Node, figures::Figures};
+use super::{Node, statistics::NodeStatistics};
 use crate::{
     http::tls::{Certificate, Renewal},
-    observe::{Metrics, unanswered},
+    observe::{Metrics, unavailable},
     protocol::key_rotation::Rotation,
     provider::Provider,
 };
 
 /// How often it is noted what has happened, for rates.
-const BEAT: Duration = Duration::from_secs(1);
+const RATE_SAMPLE: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// How often the store is asked whether it is there: one small read.
 const PROBE: Duration = Duration::from_secs(5);
@@ -41,7 +41,11 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// Starts them all. The feed must have been read to its end before.
-    pub(super) fn start(node: &Node, figures: &Arc<Figures>, certificate: Option<&Arc<Certificate>>) -> Self {
+    pub(super) fn start(
+        node: &Node,
+        statistics: &Arc<NodeStatistics>,
+        certificate: Option<&Arc<Certificate>>,
+    ) -> Self {
         let mut tasks = Self { stop: watch::Sender::new(false), running: Vec::new() };
         let tail = Arc::clone(node.cached.tail());
         let stopped = tasks.stopped();
@@ -67,7 +71,7 @@ impl Tasks {
         if let Some(certificate) = certificate {
             tasks.renew(certificate, &node.provider.metrics);
         }
-        tasks.watch(figures);
+        tasks.watch(statistics);
         tasks
     }
 
@@ -98,30 +102,30 @@ impl Tasks {
     }
 
     /// Finds out how the node is, and says so.
-    fn watch(&mut self, figures: &Arc<Figures>) {
-        let probed = Arc::clone(figures);
+    fn watch(&mut self, statistics: &Arc<NodeStatistics>) {
+        let probed = Arc::clone(statistics);
         self.every(PROBE, "probe", move || {
-            let figures = Arc::clone(&probed);
-            async move { figures.probe().await }
+            let statistics = Arc::clone(&probed);
+            async move { statistics.probe().await }
         });
-        let told = Arc::clone(figures);
+        let watched = Arc::clone(statistics);
         self.every(READINESS, "readiness", move || {
-            told.tell_readiness();
+            watched.log_readiness();
             std::future::ready(())
         });
-        self.every(REPORT, "unanswered", || {
-            unanswered::report();
+        self.every(REPORT, "unavailable requests", || {
+            unavailable::report();
             std::future::ready(())
         });
-        let metrics = Arc::clone(&figures.provider.metrics);
-        self.every(BEAT, "beat", move || {
-            metrics.beat();
+        let metrics = Arc::clone(&statistics.provider.metrics);
+        self.every(RATE_SAMPLE, "rates", move || {
+            metrics.sample_rates();
             std::future::ready(())
         });
-        let figures = Arc::clone(figures);
+        let statistics = Arc::clone(statistics);
         self.every(MINUTE, "figures", move || {
-            let figures = Arc::clone(&figures);
-            async move { figures.refresh().await }
+            let statistics = Arc::clone(&statistics);
+            async move { statistics.refresh().await }
         });
     }
 
@@ -132,7 +136,7 @@ impl Tasks {
             // A panic has ended the process; there is nothing else to hear.
             let _ = task.await;
         }
-        unanswered::report();
+        unavailable::report();
     }
 
     fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::resilience::{Clock, Reading};
+use crate::resilience::{Clock, ClockReading};
 
 /// A wall clock that moved further than this against the boot clock was set by somebody, or the
 /// machine was restored from a snapshot.
@@ -38,7 +38,7 @@ impl Freshness {
     }
 
     /// Everything committed before `sent` is known. To be called after it was applied.
-    pub(super) fn prove(&self, sent: Reading) {
+    pub(super) fn prove(&self, sent: ClockReading) {
         self.sent.store(millis(sent.boot), Ordering::SeqCst);
         self.lead.store(sent.lead(), Ordering::SeqCst);
         self.loaded.store(true, Ordering::SeqCst);

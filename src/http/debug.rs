@@ -39,7 +39,7 @@ pub async fn profile(wanted: Query<Wanted>) -> HttpResponse {
     }
 }
 
-/// `/debug/runtime`: figures of runtimes and allocator.
+/// `/debug/runtime`: statistics of runtimes and allocator.
 pub async fn runtime() -> HttpResponse {
-    HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(profile::figures())
+    HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(profile::statistics())
 }

@@ -20,7 +20,7 @@ use super::{
     route_table::{self, Listener},
     well_known::Metadata,
 };
-use crate::{observe::Route, protocol::ClientRequest};
+use crate::{observe::RouteLabel, protocol::ClientRequest};
 
 /// The response of a handler, not yet finished.
 pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Response<BoxBody>>>>;
@@ -53,7 +53,7 @@ impl WorkerContext {
 /// A request and what its handler needs to answer it.
 pub(super) struct RequestContext {
     worker: Rc<WorkerContext>,
-    handle: Route,
+    handle: RouteLabel,
     request: Request,
 }
 

@@ -9,7 +9,7 @@ use actix_web::{
 };
 
 use crate::{
-    observe::{request_id, unanswered},
+    observe::{request_id, unavailable},
     protocol::{ErrorCode, OauthError},
     provider::ProviderError,
     resilience::jitter,
@@ -52,7 +52,7 @@ impl From<ProviderError> for ErrorReply {
     fn from(error: ProviderError) -> Self {
         match &error {
             ProviderError::Refused(_) => {}
-            ProviderError::Unavailable(cause) => unanswered::count(cause),
+            ProviderError::Unavailable(cause) => unavailable::count(cause),
             ProviderError::Internal(cause) => tracing::error!(%cause, "answering 500: internal error"),
         }
         error.oauth().into()
@@ -102,7 +102,7 @@ fn finish(answer: &mut HttpResponseBuilder, error: &str, description: &str) -> H
     if let Some(id) = request_id::current() {
         body["request_id"] = id.to_string().into();
     }
-    if let Some(place) = request_id::place() {
+    if let Some(place) = request_id::position() {
         body["trace_id"] = place.trace.to_string().into();
     }
     answer

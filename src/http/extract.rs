@@ -19,7 +19,7 @@ use futures_core::Stream as _;
 
 use super::{coarse_timeout::CoarseTimeout, dispatch::WorkerContext, error::ErrorReply, route_table};
 use crate::{
-    observe::{Rejection, Route},
+    observe::{Rejection, RouteLabel},
     protocol::{OauthError, Params},
     resilience::deadline,
 };
@@ -74,7 +74,7 @@ impl FromRequest for FormBody {
 }
 
 /// Whose body it is.
-type At<'a> = (&'a WorkerContext, Route);
+type At<'a> = (&'a WorkerContext, RouteLabel);
 
 async fn read(
     (head, media_type): (&RequestHead, &str),

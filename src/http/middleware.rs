@@ -26,8 +26,8 @@ use super::{
 use crate::{
     model::Id,
     observe::{
-        Metrics, Rejection, Route, request_id,
-        trace::{Arrival, Caller},
+        Metrics, Rejection, RouteLabel, request_id,
+        trace::{Arrival, TraceParent},
     },
     protocol::{ErrorCode, OauthError},
     provider::ProviderError,
@@ -42,8 +42,8 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// The metrics' handles of all routes, resolved once.
 pub(super) struct RouteHandles {
-    known: Vec<Vec<(&'static str, Route)>>,
-    unmatched: Route,
+    known: Vec<Vec<(&'static str, RouteLabel)>>,
+    unmatched: RouteLabel,
 }
 
 impl RouteHandles {
@@ -55,7 +55,7 @@ impl RouteHandles {
         Self { known: ROUTES.iter().map(of).collect(), unmatched: metrics.route("", "") }
     }
 
-    pub(super) fn of(&self, index: Option<RouteIndex>, method: &str) -> Route {
+    pub(super) fn of(&self, index: Option<RouteIndex>, method: &str) -> RouteLabel {
         let methods = index.and_then(|index| self.known.get(index.0));
         let known = methods.and_then(|methods| methods.iter().find(|(held, _)| *held == method));
         known.map_or(self.unmatched, |(_, route)| *route)
@@ -143,7 +143,7 @@ impl Drop for ConnectionGauge {
 pub(super) struct RequestSummary {
     pub(super) method: Method,
     pub(super) route: Option<RouteIndex>,
-    pub(super) handle: Route,
+    pub(super) handle: RouteLabel,
     head_size: usize,
     never_waits: bool,
     arrival: Arrival,
@@ -199,7 +199,7 @@ pub(super) async fn observe(
     let provider = &worker.state.provider;
     let (began, id) = (Instant::now(), provider.random.id(provider.clock.millis()));
     let gauge = InFlightGauge::begin(&provider.metrics);
-    let place = summary.arrival.place();
+    let place = summary.arrival.position();
     // Each of these is handed the place of the one inside: a future that holds another may have room for it
     // twice, and four of them for sixteen.
     let work = pin!(answered(worker, summary.route, work));
@@ -276,14 +276,14 @@ async fn catch_panic<F: Future>(metrics: &Metrics, work: F) -> Result<F::Output,
 }
 
 /// The size of a request's head, and its trace context; `None` if `traceparent` is given twice.
-fn measure(head: &RequestHead) -> (usize, Option<Caller>) {
+fn measure(head: &RequestHead) -> (usize, Option<TraceParent>) {
     const TRACEPARENT: &str = "traceparent";
     let mut size = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     let (mut caller, mut callers) = (None, 0);
     for (name, value) in &head.headers {
         size += name.as_str().len() + value.len() + 4;
         if name.as_str().len() == TRACEPARENT.len() && name.as_str() == TRACEPARENT {
-            (caller, callers) = (Caller::read(value.as_bytes()), callers + 1);
+            (caller, callers) = (TraceParent::read(value.as_bytes()), callers + 1);
         }
     }
     (size, caller.filter(|_| callers == 1))

@@ -54,7 +54,7 @@ pub(super) struct RouteIndex(pub(super) usize);
 pub(super) enum Listener {
     /// For everyone.
     Public,
-    /// For operators: health and figures.
+    /// For operators: health and statistics.
     Operations,
 }
 
@@ -68,9 +68,9 @@ impl Listener {
 
     fn has(self, route: &str) -> bool {
         let health = route.starts_with("/health/");
-        let figures = matches!(route, "/health" | "/metrics")
+        let statistics = matches!(route, "/health" | "/metrics")
             || ["/api/", "/debug/"].iter().any(|folder| route.starts_with(folder));
-        health || figures == (self == Self::Operations)
+        health || statistics == (self == Self::Operations)
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) fn public(app: &mut ServiceConfig) {
     health(app);
 }
 
-/// The operations listener: figures, for operators only.
+/// The operations listener: statistics, for operators only.
 pub(super) fn operations(app: &mut ServiceConfig) {
     health(app);
     app.service(at("/health").route(get().to(operations::health)))

@@ -81,7 +81,7 @@ closed! {
 
 closed! {
     /// How an attempt to sign in ended.
-    Login {
+    LoginResult {
         /// The person is signed in.
         Success => "none",
         /// There is no such user.
@@ -173,7 +173,7 @@ closed! {
 
 closed! {
     /// How a node learned that cached rows are untrue.
-    Source {
+    ChangeSource {
         /// It was committed on this node.
         Local => "local",
         /// It came with the change feed.
@@ -183,7 +183,7 @@ closed! {
 
 closed! {
     /// Threads that do what would hold up the workers.
-    Lane {
+    LaneLabel {
         /// Hashing passwords.
         Password => "password",
         /// Making RSA signatures.
@@ -205,7 +205,7 @@ closed! {
 
 closed! {
     /// How a session ended.
-    Logout {
+    LogoutKind {
         /// By RP-Initiated Logout.
         Rp => "rp",
         /// By the person at `/account`.
@@ -217,7 +217,7 @@ closed! {
 
 /// A route template with its method; from [`super::Metrics::route`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct RouteLabel {
     /// Its place among the routes with their methods.
     pub(super) at: usize,
     /// Its place among the templates.
@@ -226,11 +226,11 @@ pub struct Route {
 
 /// A grant type; from [`super::Metrics::grant`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant(pub(super) usize);
+pub struct GrantLabel(pub(super) usize);
 
 /// A cache; from [`super::Metrics::cache`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cache(pub(super) usize);
+pub struct CacheLabel(pub(super) usize);
 
 /// How full a pool of connections is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,7 +258,7 @@ pub struct BreakerLevels {
 
 /// A kind of statement; from [`super::Metrics::operation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Operation(pub(super) usize);
+pub struct OperationLabel(pub(super) usize);
 
 /// The label values that layers above know: everything that will ever be counted, once.
 #[derive(Clone, Debug, Default)]
@@ -366,6 +366,6 @@ mod tests {
         assert!(SecurityEvent::ALL.iter().enumerate().all(|(at, event)| *event as usize == at));
         assert!(AuthMethod::ALL.iter().enumerate().all(|(at, method)| *method as usize == at));
         assert!(SigningAlg::ALL.iter().enumerate().all(|(at, alg)| *alg as usize == at));
-        assert!(Login::ALL.iter().enumerate().all(|(at, login)| *login as usize == at));
+        assert!(LoginResult::ALL.iter().enumerate().all(|(at, login)| *login as usize == at));
     }
 }

@@ -109,9 +109,9 @@ where
         if let Some(id) = super::request_id::current() {
             object.insert(REQUEST_ID.to_owned(), id.to_string().into());
         }
-        if let Some(place) = super::request_id::place() {
-            object.insert(TRACE_ID.to_owned(), place.trace.to_string().into());
-            object.insert(SPAN_ID.to_owned(), place.span.to_string().into());
+        if let Some(position) = super::request_id::position() {
+            object.insert(TRACE_ID.to_owned(), position.trace.to_string().into());
+            object.insert(SPAN_ID.to_owned(), position.span.to_string().into());
         }
         // Last, so that no field can pass itself off as one of these.
         object.insert("timestamp".to_owned(), time.into());

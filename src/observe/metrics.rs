@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{
     labels::*,
-    pulse::Pulse,
+    rates::RateHistory,
     registry::{Builder, Registry},
     shape::{Axis, Bytes, Counters, Gauges, Histograms, Level, Sizes, axes, axis},
 };
@@ -20,18 +20,18 @@ pub struct Metrics {
     pub(super) labels: Labels,
     pub(super) registry: Registry,
     pub(super) samplers: Mutex<Vec<Sampler>>,
-    pub(super) pulse: Pulse,
+    pub(super) rates: RateHistory,
     /// What this process may use, if somebody has said so.
     pub(super) memory_limit: OnceLock<u64>,
-    pub(super) http: Http,
-    pub(super) oauth: Oauth,
-    pub(super) sign_in: SignIn,
-    pub(super) keys: Keys,
-    pub(super) storage: Storage,
-    pub(super) dependencies: Dependencies,
-    pub(super) caches: Caches,
-    pub(super) runtime: Runtime,
-    pub(super) process: Process,
+    pub(super) http: HttpMetrics,
+    pub(super) oauth: OauthMetrics,
+    pub(super) sign_in: SignInMetrics,
+    pub(super) keys: KeyMetrics,
+    pub(super) storage: StorageMetrics,
+    pub(super) dependencies: DependenciesMetrics,
+    pub(super) caches: CacheMetrics,
+    pub(super) runtime: RuntimeMetrics,
+    pub(super) process: ProcessMetrics,
 }
 
 impl Metrics {
@@ -41,18 +41,18 @@ impl Metrics {
         let build = axes(["version", "revision", "rustc"], [[labels.version, labels.revision, labels.rustc]]);
         let build = builder.gauges("chancery_build_info", "Build information, value 1.", [build]);
         let metrics = Self {
-            http: Http::declare(&mut builder, &labels),
-            oauth: Oauth::declare(&mut builder, &labels),
-            sign_in: SignIn::declare(&mut builder),
-            keys: Keys::declare(&mut builder),
-            storage: Storage::declare(&mut builder, &labels),
-            dependencies: Dependencies::declare(&mut builder, &labels),
-            caches: Caches::declare(&mut builder, &labels),
-            runtime: Runtime::declare(&mut builder),
-            process: Process::declare(&mut builder),
+            http: HttpMetrics::declare(&mut builder, &labels),
+            oauth: OauthMetrics::declare(&mut builder, &labels),
+            sign_in: SignInMetrics::declare(&mut builder),
+            keys: KeyMetrics::declare(&mut builder),
+            storage: StorageMetrics::declare(&mut builder, &labels),
+            dependencies: DependenciesMetrics::declare(&mut builder, &labels),
+            caches: CacheMetrics::declare(&mut builder, &labels),
+            runtime: RuntimeMetrics::declare(&mut builder),
+            process: ProcessMetrics::declare(&mut builder),
             registry: builder.build(),
             samplers: Mutex::default(),
-            pulse: Pulse::default(),
+            rates: RateHistory::default(),
             memory_limit: OnceLock::new(),
             labels,
         };
@@ -68,7 +68,7 @@ impl Metrics {
     }
 }
 
-pub(super) struct Http {
+pub(super) struct HttpMetrics {
     pub(super) durations: Histograms<2>,
     pub(super) requests: Counters<2>,
     pub(super) in_flight: Level,
@@ -80,7 +80,7 @@ pub(super) struct Http {
     pub(super) certificates: Counters<1>,
 }
 
-impl Http {
+impl HttpMetrics {
     #[rustfmt::skip]
     fn declare(to: &mut Builder, labels: &Labels) -> Self {
         let routes = || {
@@ -103,7 +103,7 @@ impl Http {
     }
 }
 
-pub(super) struct Oauth {
+pub(super) struct OauthMetrics {
     pub(super) token_requests: Counters<2>,
     pub(super) tokens_issued: Counters<2>,
     pub(super) authorize_requests: Counters<1>,
@@ -116,7 +116,7 @@ pub(super) struct Oauth {
     pub(super) clients: Counters<3>,
 }
 
-impl Oauth {
+impl OauthMetrics {
     #[rustfmt::skip]
     fn declare(to: &mut Builder, labels: &Labels) -> Self {
         let grants = || axis("grant_type", labels.grants.iter().copied().chain(["unknown"]));
@@ -137,7 +137,7 @@ impl Oauth {
     }
 }
 
-pub(super) struct SignIn {
+pub(super) struct SignInMetrics {
     pub(super) logins: Counters<1>,
     pub(super) logouts: Counters<1>,
     pub(super) hash_durations: Histograms<1>,
@@ -146,15 +146,15 @@ pub(super) struct SignIn {
     pub(super) hash_rejected: Counters<0>,
 }
 
-impl SignIn {
+impl SignInMetrics {
     #[rustfmt::skip]
     fn declare(to: &mut Builder) -> Self {
-        let logins = Login::ALL.iter().map(|login| {
-            ["password", if *login == Login::Success { "success" } else { "failure" }, login.as_str()]
+        let logins = LoginResult::ALL.iter().map(|login| {
+            ["password", if *login == LoginResult::Success { "success" } else { "failure" }, login.as_str()]
         });
         Self {
             logins: to.counters("chancery_login_attempts_total", "Login attempts per factor.", [axes(["method", "outcome", "reason"], logins)]),
-            logouts: to.counters("chancery_logouts_total", "Logouts.", [closed(Logout::ALL, "type", Logout::as_str)]),
+            logouts: to.counters("chancery_logouts_total", "Logouts.", [closed(LogoutKind::ALL, "type", LogoutKind::as_str)]),
             hash_durations: to.histograms("chancery_password_hash_duration_seconds", "Argon2 time.", [closed(HashOperation::ALL, "operation", HashOperation::as_str)]),
             hash_queue: to.gauges("chancery_password_hash_queue", "Waiting hash jobs.", []),
             hash_slots: to.gauges("chancery_password_hash_slots", "Allowed hash jobs.", []),
@@ -163,7 +163,7 @@ impl SignIn {
     }
 }
 
-pub(super) struct Keys {
+pub(super) struct KeyMetrics {
     pub(super) count: Gauges<2>,
     pub(super) activated: Gauges<1>,
     pub(super) rotations: Counters<1>,
@@ -172,7 +172,7 @@ pub(super) struct Keys {
 /// The states of keys that are in the set.
 pub(super) const STATES: [KeyState; 3] = [KeyState::Next, KeyState::Active, KeyState::Retiring];
 
-impl Keys {
+impl KeyMetrics {
     #[rustfmt::skip]
     fn declare(to: &mut Builder) -> Self {
         let algs = || axis("alg", SigningAlg::ALL.map(SigningAlg::as_str));
@@ -184,7 +184,7 @@ impl Keys {
     }
 }
 
-pub(super) struct Storage {
+pub(super) struct StorageMetrics {
     pub(super) queries: Histograms<1>,
     pub(super) errors: Counters<1>,
     pub(super) batches: Sizes<0>,
@@ -201,14 +201,14 @@ pub(super) struct Storage {
     pub(super) above_cap: Gauges<0>,
 }
 
-/// The `kind` values of [`Storage::errors`].
+/// The `kind` values of [`StorageMetrics::errors`].
 pub(super) const ERROR_KINDS: [&str; 6] =
     ["connection", "serialization", "busy", "constraint", "io", "other"];
 
-/// The `file` values of [`Storage::bytes`].
+/// The `file` values of [`StorageMetrics::bytes`].
 pub(super) const FILES: [&str; 2] = ["db", "wal"];
 
-impl Storage {
+impl StorageMetrics {
     #[rustfmt::skip]
     fn declare(to: &mut Builder, labels: &Labels) -> Self {
         let operations = axes(["backend", "operation"], labels.operations.iter().map(|operation| [labels.backend, *operation]));
@@ -235,7 +235,7 @@ impl Storage {
 }
 
 /// What a node depends on, as it looks from here.
-pub(super) struct Dependencies {
+pub(super) struct DependenciesMetrics {
     pub(super) up: Gauges<1>,
     pub(super) breaker_state: Gauges<1>,
     pub(super) breaker_transitions: Gauges<2>,
@@ -245,7 +245,7 @@ pub(super) struct Dependencies {
     pub(super) redis_errors: Gauges<1>,
 }
 
-impl Dependencies {
+impl DependenciesMetrics {
     #[rustfmt::skip]
     fn declare(to: &mut Builder, labels: &Labels) -> Self {
         let of = |name| closed(Dependency::ALL, name, Dependency::as_str);
@@ -261,7 +261,7 @@ impl Dependencies {
     }
 }
 
-pub(super) struct Caches {
+pub(super) struct CacheMetrics {
     pub(super) requests: Counters<2>,
     pub(super) entries: Gauges<1>,
     pub(super) weight: Gauges<1>,
@@ -270,7 +270,7 @@ pub(super) struct Caches {
     pub(super) invalidations: Counters<2>,
 }
 
-impl Caches {
+impl CacheMetrics {
     #[rustfmt::skip]
     fn declare(to: &mut Builder, labels: &Labels) -> Self {
         let caches = || axis("cache", labels.caches.iter().copied());
@@ -280,27 +280,27 @@ impl Caches {
             weight: to.gauges("chancery_cache_weight_bytes", "Size of the cache.", [caches()]),
             evictions: to.counters("chancery_cache_evictions_total", "Evictions.", [caches(), closed(Eviction::ALL, "reason", Eviction::as_str)]),
             loads: to.histograms("chancery_cache_load_duration_seconds", "Time to fill after a miss, also in vain.", [caches()]),
-            invalidations: to.counters("chancery_cache_invalidations_total", "Changes that concern the cache, whether or not it held the row. What this node committed is local, and comes once more with the feed.", [caches(), closed(Source::ALL, "source", Source::as_str)]),
+            invalidations: to.counters("chancery_cache_invalidations_total", "Changes that concern the cache, whether or not it held the row. What this node committed is local, and comes once more with the feed.", [caches(), closed(ChangeSource::ALL, "source", ChangeSource::as_str)]),
         }
     }
 }
 
-pub(super) struct Runtime {
+pub(super) struct RuntimeMetrics {
     pub(super) busy: Gauges<0>,
     pub(super) queues: Gauges<1>,
 }
 
-impl Runtime {
+impl RuntimeMetrics {
     #[rustfmt::skip]
     fn declare(to: &mut Builder) -> Self {
         Self {
             busy: to.gauges("chancery_runtime_busy_ratio", "Share of the time of the public listener's workers that they were busy, over the last 15 seconds.", []),
-            queues: to.gauges("chancery_runtime_blocking_queue", "Jobs waiting on a lane of threads.", [closed(Lane::ALL, "lane", Lane::as_str)]),
+            queues: to.gauges("chancery_runtime_blocking_queue", "Jobs waiting on a lane of threads.", [closed(LaneLabel::ALL, "lane", LaneLabel::as_str)]),
         }
     }
 }
 
-pub(super) struct Process {
+pub(super) struct ProcessMetrics {
     pub(super) memory_limit: Gauges<0>,
     pub(super) cpu: Gauges<0>,
     pub(super) resident: Gauges<0>,
@@ -311,7 +311,7 @@ pub(super) struct Process {
     pub(super) spans_dropped: Gauges<0>,
 }
 
-impl Process {
+impl ProcessMetrics {
     #[rustfmt::skip]
     fn declare(to: &mut Builder) -> Self {
         Self {

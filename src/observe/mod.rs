@@ -1,7 +1,6 @@
 //! Metrics, logs and traces. `metrics.rs` is the only file that names a metric.
 
-mod asked;
-mod cells;
+mod client_requests;
 mod labels;
 pub mod log;
 mod memory;
@@ -9,25 +8,26 @@ mod metrics;
 mod process;
 #[cfg(feature = "profiling")]
 pub mod profile;
-mod pulse;
+mod rates;
 mod read;
 mod record;
 mod registry;
 pub mod request_id;
 mod shape;
+mod sharded_counters;
 pub mod trace;
-pub mod unanswered;
+pub mod unavailable;
 
-pub use asked::Asked;
+pub use client_requests::CountedRequest;
 pub use labels::{
-    BreakerLevels, Cache, CacheResult, Dependency, Endpoint, Eviction, Grant, HashOperation, JwtFailure,
-    JwtUse, Labels, Lane, Login, Logout, Operation, PoolLevels, Rejection, RevocationCause, Revoked, Route,
-    Source, TokenType,
+    BreakerLevels, CacheLabel, CacheResult, ChangeSource, Dependency, Endpoint, Eviction, GrantLabel,
+    HashOperation, JwtFailure, JwtUse, Labels, LaneLabel, LoginResult, LogoutKind, OperationLabel,
+    PoolLevels, Rejection, RevocationCause, Revoked, RouteLabel, TokenType,
 };
 pub use metrics::Metrics;
-pub use process::Figures;
-pub use pulse::Rates;
-pub use read::RouteFigures;
+pub use process::ProcessStatistics;
+pub use rates::Rates;
+pub use read::RouteStatistics;
 pub use registry::Described;
 
 /// The content type of [`Metrics::encode`].

@@ -12,9 +12,9 @@ use rustix::{
 
 use super::memory;
 
-/// Figures of this process; not a number where the kernel does not tell.
+/// Statistics of this process; not a number where the kernel does not tell.
 #[derive(Clone, Copy, Debug)]
-pub struct Figures {
+pub struct ProcessStatistics {
     /// CPU time, in seconds.
     pub cpu_seconds: f64,
     /// Memory in use.
@@ -33,7 +33,7 @@ pub struct Figures {
     pub max_fds: f64,
 }
 
-impl Figures {
+impl ProcessStatistics {
     /// Asks the kernel, except for what is already known.
     pub(super) fn read(memory_limit: Option<u64>) -> Self {
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
@@ -79,14 +79,16 @@ mod tests {
 
     #[test]
     fn the_figures_of_this_process_are_plausible() {
-        let figures = Figures::read(None);
-        assert!(figures.cpu_seconds >= 0.0);
-        assert!(figures.resident_bytes > 100_000.0 && figures.resident_bytes <= figures.virtual_bytes);
-        assert!(figures.anonymous_bytes > 0.0 && figures.anonymous_bytes <= figures.resident_bytes);
-        assert!(figures.resident_bytes < figures.memory_limit_bytes);
-        assert!(figures.page_faults[0] > 0.0 && figures.page_faults[1] >= 0.0);
-        assert_eq!(Figures::read(Some(7)).memory_limit_bytes, 7.0);
-        assert!(figures.open_fds >= 3.0 && figures.open_fds <= figures.max_fds);
+        let statistics = ProcessStatistics::read(None);
+        assert!(statistics.cpu_seconds >= 0.0);
+        assert!(
+            statistics.resident_bytes > 100_000.0 && statistics.resident_bytes <= statistics.virtual_bytes
+        );
+        assert!(statistics.anonymous_bytes > 0.0 && statistics.anonymous_bytes <= statistics.resident_bytes);
+        assert!(statistics.resident_bytes < statistics.memory_limit_bytes);
+        assert!(statistics.page_faults[0] > 0.0 && statistics.page_faults[1] >= 0.0);
+        assert_eq!(ProcessStatistics::read(Some(7)).memory_limit_bytes, 7.0);
+        assert!(statistics.open_fds >= 3.0 && statistics.open_fds <= statistics.max_fds);
         assert!(unix_seconds() > 1.7e9);
     }
 }

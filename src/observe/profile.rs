@@ -63,7 +63,7 @@ pub fn flamegraph(time: Duration) -> Result<Vec<u8>, ProfileError> {
     if svg.is_empty() { Err(ProfileError::Idle) } else { Ok(svg) }
 }
 
-/// Has the figures of the present runtime told from now on, under the name of what runs in it.
+/// Has the statistics of the present runtime told from now on, under the name of what runs in it.
 pub fn watch_runtime(name: &'static str) {
     if let Ok(handle) = Handle::try_current() {
         RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner).push((name, handle));
@@ -71,7 +71,7 @@ pub fn watch_runtime(name: &'static str) {
 }
 
 /// What runtimes and allocator did so far.
-pub fn figures() -> Value {
+pub fn statistics() -> Value {
     let runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
     let runtimes: Vec<Value> = runtimes.iter().map(|(name, handle)| runtime(name, handle)).collect();
     json!({
@@ -82,7 +82,7 @@ pub fn figures() -> Value {
             "most_allocated_bytes": ALLOCATOR.max_allocated(),
             "allocated_bytes_total": ALLOCATOR.total_allocated(),
         },
-        "resident_bytes": super::process::Figures::read(None).resident_bytes,
+        "resident_bytes": super::process::ProcessStatistics::read(None).resident_bytes,
     })
 }
 

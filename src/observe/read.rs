@@ -1,4 +1,4 @@
-//! How values get out of the metrics: as the exposition that Prometheus reads, and as figures for people.
+//! How values get out of the metrics: as the exposition that Prometheus reads, and as statistics for people.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -8,14 +8,14 @@ use std::{
 use super::{
     labels::*,
     metrics::Metrics,
-    process::Figures,
+    process::ProcessStatistics,
     registry::Described,
     shape::{Gauges, TIMES},
 };
 
 /// How the requests of a route fared since the start. Times are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RouteFigures {
+pub struct RouteStatistics {
     /// The method.
     pub method: &'static str,
     /// The template.
@@ -54,17 +54,17 @@ impl Metrics {
     }
 
     /// Asks the kernel about this process, and sets its gauges.
-    pub fn sample_process(&self) -> Figures {
-        let figures = Figures::read(self.memory_limit.get().copied());
+    pub fn sample_process(&self) -> ProcessStatistics {
+        let statistics = ProcessStatistics::read(self.memory_limit.get().copied());
         let (set, of) = (|gauge: Gauges<0>, value| self.registry.set(gauge, [], value), &self.process);
-        set(of.memory_limit, figures.memory_limit_bytes);
-        set(of.cpu, figures.cpu_seconds);
-        set(of.resident, figures.resident_bytes);
-        set(of.virtual_memory, figures.virtual_bytes);
-        set(of.open_fds, figures.open_fds);
+        set(of.memory_limit, statistics.memory_limit_bytes);
+        set(of.cpu, statistics.cpu_seconds);
+        set(of.resident, statistics.resident_bytes);
+        set(of.virtual_memory, statistics.virtual_bytes);
+        set(of.open_fds, statistics.open_fds);
         set(of.spans_dropped, super::trace::dropped() as f64);
-        set(of.max_fds, figures.max_fds);
-        figures
+        set(of.max_fds, statistics.max_fds);
+        statistics
     }
 
     /// Every metric there is.
@@ -73,7 +73,7 @@ impl Metrics {
     }
 
     /// The routes that were asked for since the start.
-    pub fn routes(&self) -> Vec<RouteFigures> {
+    pub fn routes(&self) -> Vec<RouteStatistics> {
         let routes = self.labels.routes.iter().copied().chain([("other", "unmatched")]);
         let all = routes.enumerate().map(|(at, (method, route))| {
             let (mut buckets, mut nanos, mut server_errors) = (vec![0; TIMES.edges.len() + 1], 0, 0);
@@ -84,7 +84,7 @@ impl Metrics {
                 buckets.iter_mut().zip(counts).for_each(|(bucket, count)| *bucket += count);
             }
             let requests: u64 = buckets.iter().sum();
-            RouteFigures {
+            RouteStatistics {
                 method,
                 route,
                 requests,

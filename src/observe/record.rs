@@ -15,9 +15,9 @@ use crate::model::{AuthMethod, KeyState, SecurityEvent, SigningAlg, SigningKey};
 /// Requests.
 impl Metrics {
     /// The handle of a route; `unmatched` if it is not listed.
-    pub fn route(&self, method: &str, template: &str) -> Route {
+    pub fn route(&self, method: &str, template: &str) -> RouteLabel {
         let (routes, templates) = (&self.labels.routes, self.labels.templates());
-        Route {
+        RouteLabel {
             at: routes.iter().position(|route| *route == (method, template)).unwrap_or(routes.len()),
             template: templates.iter().position(|known| *known == template).unwrap_or(templates.len()),
         }
@@ -34,12 +34,12 @@ impl Metrics {
     }
 
     /// So much of a request's body was read.
-    pub fn request_body(&self, route: Route, bytes: u64) {
+    pub fn request_body(&self, route: RouteLabel, bytes: u64) {
         self.registry.observe_bytes(self.http.request_bodies, [route.template], bytes);
     }
 
     /// An answer has a body of this size.
-    pub fn response_body(&self, route: Route, bytes: u64) {
+    pub fn response_body(&self, route: RouteLabel, bytes: u64) {
         self.registry.observe_bytes(self.http.response_bodies, [route.template], bytes);
     }
 
@@ -55,7 +55,7 @@ impl Metrics {
     }
 
     /// A request was answered.
-    pub fn request(&self, route: Route, status: u16, took: Duration) {
+    pub fn request(&self, route: RouteLabel, status: u16, took: Duration) {
         self.registry.observe(self.http.durations, [route.at, class(status)], took);
         self.registry.add(self.http.requests, [route.at, exact(status)], 1);
     }
@@ -79,18 +79,18 @@ impl Metrics {
 /// Protocol.
 impl Metrics {
     /// The handle of a grant type; `unknown` if it is not listed.
-    pub fn grant(&self, grant_type: &str) -> Grant {
+    pub fn grant(&self, grant_type: &str) -> GrantLabel {
         let grants = &self.labels.grants;
-        Grant(grants.iter().position(|grant| *grant == grant_type).unwrap_or(grants.len()))
+        GrantLabel(grants.iter().position(|grant| *grant == grant_type).unwrap_or(grants.len()))
     }
 
     /// The token endpoint answered, with this OAuth error if any.
-    pub fn token_request(&self, grant: Grant, error: Option<&str>) {
+    pub fn token_request(&self, grant: GrantLabel, error: Option<&str>) {
         self.registry.add(self.oauth.token_requests, [grant.0, result(&self.labels.token_errors, error)], 1);
     }
 
     /// A token was issued.
-    pub fn token_issued(&self, token: TokenType, grant: Grant) {
+    pub fn token_issued(&self, token: TokenType, grant: GrantLabel) {
         self.registry.add(self.oauth.tokens_issued, [token as usize, grant.0], 1);
     }
 
@@ -116,7 +116,7 @@ impl Metrics {
     }
 
     /// A revocation of another node became effective here, so long after it was committed.
-    pub fn revocation_heard(&self, after: Duration) {
+    pub fn revocation_propagated(&self, after: Duration) {
         self.registry.observe(self.oauth.propagation, [], after);
     }
 
@@ -139,12 +139,12 @@ impl Metrics {
 /// Signing in and out, passwords.
 impl Metrics {
     /// Somebody tried to sign in with a password.
-    pub fn login(&self, result: Login) {
+    pub fn login(&self, result: LoginResult) {
         self.registry.add(self.sign_in.logins, [result as usize], 1);
     }
 
     /// A session ended.
-    pub fn logout(&self, how: Logout) {
+    pub fn logout(&self, how: LogoutKind) {
         self.registry.add(self.sign_in.logouts, [how as usize], 1);
     }
 
@@ -159,13 +159,13 @@ impl Metrics {
     }
 
     /// Sets how many jobs wait on a lane of threads.
-    pub fn set_lane(&self, lane: Lane, waiting: usize) {
+    pub fn set_lane(&self, lane: LaneLabel, waiting: usize) {
         self.registry.set(self.runtime.queues, [lane as usize], waiting as f64);
     }
 
     /// Sets how many hashes wait, and how many may run at once.
     pub fn set_password_queue(&self, waiting: usize, slots: usize) {
-        self.set_lane(Lane::Password, waiting);
+        self.set_lane(LaneLabel::Password, waiting);
         self.registry.set(self.sign_in.hash_queue, [], waiting as f64);
         self.registry.set(self.sign_in.hash_slots, [], slots as f64);
     }
@@ -195,12 +195,12 @@ impl Metrics {
 /// The store and the feed.
 impl Metrics {
     /// The handle of a kind of statement, to be asked for once; `None` if it is not listed.
-    pub fn operation(&self, name: &str) -> Option<Operation> {
-        self.labels.operations.iter().position(|operation| *operation == name).map(Operation)
+    pub fn operation(&self, name: &str) -> Option<OperationLabel> {
+        self.labels.operations.iter().position(|operation| *operation == name).map(OperationLabel)
     }
 
     /// A statement was executed.
-    pub fn query(&self, operation: Operation, took: Duration) {
+    pub fn query(&self, operation: OperationLabel, took: Duration) {
         self.registry.observe(self.storage.queries, [operation.0], took);
     }
 
@@ -313,32 +313,32 @@ impl Metrics {
 /// Caches.
 impl Metrics {
     /// The handle of a cache, to be asked for once; `None` if it is not listed.
-    pub fn cache(&self, name: &str) -> Option<Cache> {
-        self.labels.caches.iter().position(|cache| *cache == name).map(Cache)
+    pub fn cache(&self, name: &str) -> Option<CacheLabel> {
+        self.labels.caches.iter().position(|cache| *cache == name).map(CacheLabel)
     }
 
     /// So many look-ups in a cache ended like this; caches count for themselves and tell it in sums.
-    pub fn cache_requests(&self, cache: Cache, result: CacheResult, lookups: u64) {
+    pub fn cache_requests(&self, cache: CacheLabel, result: CacheResult, lookups: u64) {
         self.registry.add(self.caches.requests, [cache.0, result as usize], lookups);
     }
 
     /// Entries left a cache.
-    pub fn cache_evicted(&self, cache: Cache, reason: Eviction, entries: u64) {
+    pub fn cache_evicted(&self, cache: CacheLabel, reason: Eviction, entries: u64) {
         self.registry.add(self.caches.evictions, [cache.0, reason as usize], entries);
     }
 
     /// What a cache missed was looked for, and found or not, in so long.
-    pub fn cache_loaded(&self, cache: Cache, took: Duration) {
+    pub fn cache_loaded(&self, cache: CacheLabel, took: Duration) {
         self.registry.observe(self.caches.loads, [cache.0], took);
     }
 
     /// So many changes concerned the rows of a cache.
-    pub fn cache_invalidated(&self, cache: Cache, source: Source, changes: u64) {
+    pub fn cache_invalidated(&self, cache: CacheLabel, source: ChangeSource, changes: u64) {
         self.registry.add(self.caches.invalidations, [cache.0, source as usize], changes);
     }
 
     /// Sets the size of a cache.
-    pub fn set_cache_size(&self, cache: Cache, entries: u64, bytes: u64) {
+    pub fn set_cache_size(&self, cache: CacheLabel, entries: u64, bytes: u64) {
         self.registry.set(self.caches.entries, [cache.0], entries as f64);
         self.registry.set(self.caches.weight, [cache.0], bytes as f64);
     }

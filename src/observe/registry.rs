@@ -11,8 +11,10 @@ use std::{
 use prometheus::{TextEncoder, proto};
 
 use super::{
-    cells::Cells,
-    shape::{Axis, BYTES, Bytes, Counters, Gauges, Histograms, Level, SIZES, Scale, Shape, Sizes, TIMES},
+    shape::{
+        Axis, BYTES, Bytes, Counters, Gauges, Histograms, Level, SIZES, Scale, SeriesShape, Sizes, TIMES,
+    },
+    sharded_counters::ShardedCounters,
 };
 
 #[derive(Clone, Copy, PartialEq)]
@@ -57,7 +59,7 @@ pub struct Described {
     pub help: &'static str,
 }
 
-struct Family {
+struct MetricFamily {
     name: &'static str,
     help: &'static str,
     kind: Kind,
@@ -68,8 +70,8 @@ struct Family {
 /// Collects the declarations.
 #[derive(Default)]
 pub(super) struct Builder {
-    families: Vec<Family>,
-    cells: usize,
+    families: Vec<MetricFamily>,
+    counters: usize,
     gauges: Vec<AtomicU64>,
 }
 
@@ -134,7 +136,11 @@ impl Builder {
     }
 
     pub(super) fn build(self) -> Registry {
-        Registry { cells: Cells::new(self.cells), families: self.families, gauges: self.gauges.into() }
+        Registry {
+            counters: ShardedCounters::new(self.counters),
+            families: self.families,
+            gauges: self.gauges.into(),
+        }
     }
 
     fn family<const N: usize>(
@@ -143,7 +149,7 @@ impl Builder {
         help: &'static str,
         kind: Kind,
         axes: [Axis; N],
-    ) -> Shape<N> {
+    ) -> SeriesShape<N> {
         let sizes = axes.each_ref().map(|axis| axis.values.len());
         let series: usize = sizes.iter().product();
         let (first, stride) = match kind {
@@ -153,62 +159,62 @@ impl Builder {
                 (first, 1)
             }
             _ => {
-                let stride = if let Kind::Histogram(scale) = kind { scale.cells() } else { 1 };
-                let first = self.cells;
-                self.cells += series * stride;
+                let stride = if let Kind::Histogram(scale) = kind { scale.counters() } else { 1 };
+                let first = self.counters;
+                self.counters += series * stride;
                 (first, stride)
             }
         };
-        self.families.push(Family { name, help, kind, axes: axes.into(), first });
-        Shape { first, sizes, stride }
+        self.families.push(MetricFamily { name, help, kind, axes: axes.into(), first });
+        SeriesShape { first, sizes, stride }
     }
 }
 
 /// All families and their values.
 pub(super) struct Registry {
-    families: Vec<Family>,
-    cells: Cells,
+    families: Vec<MetricFamily>,
+    counters: ShardedCounters,
     gauges: Box<[AtomicU64]>,
 }
 
 impl Registry {
     pub(super) fn add<const N: usize>(&self, counters: Counters<N>, at: [usize; N], amount: u64) {
-        self.cells.add(counters.0.cell(at), amount);
+        self.counters.add(counters.0.first_of(at), amount);
     }
 
     pub(super) fn step(&self, level: Level, by: i64) {
-        self.cells.add(level.0.cell([]), by.cast_unsigned());
+        self.counters.add(level.0.first_of([]), by.cast_unsigned());
     }
 
     pub(super) fn observe<const N: usize>(&self, histograms: Histograms<N>, at: [usize; N], took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.count(&TIMES, histograms.0.cell(at), nanos);
+        self.count(&TIMES, histograms.0.first_of(at), nanos);
     }
 
     pub(super) fn observe_size<const N: usize>(&self, sizes: Sizes<N>, at: [usize; N], size: usize) {
-        self.count(&SIZES, sizes.0.cell(at), size as u64);
+        self.count(&SIZES, sizes.0.first_of(at), size as u64);
     }
 
     pub(super) fn observe_bytes<const N: usize>(&self, bytes: Bytes<N>, at: [usize; N], length: u64) {
-        self.count(&BYTES, bytes.0.cell(at), length);
+        self.count(&BYTES, bytes.0.first_of(at), length);
     }
 
     fn count(&self, scale: &Scale, first: usize, value: u64) {
-        self.cells.add(first + scale.edges.partition_point(|edge| *edge < value), 1);
-        self.cells.add(first + scale.edges.len() + 1, value);
+        self.counters.add(first + scale.edges.partition_point(|edge| *edge < value), 1);
+        self.counters.add(first + scale.edges.len() + 1, value);
     }
 
     /// What a counter has come to.
     pub(super) fn counted<const N: usize>(&self, counters: Counters<N>, at: [usize; N]) -> u64 {
-        self.cells.sum(counters.0.cell(at))
+        self.counters.sum(counters.0.first_of(at))
     }
 
     /// How many times there were in each bucket, the one above all edges last, and their sum in
     /// nanoseconds.
     pub(super) fn times<const N: usize>(&self, of: Histograms<N>, at: [usize; N]) -> (Vec<u64>, u64) {
-        let (first, above) = (of.0.cell(at), TIMES.edges.len());
-        let buckets = (0..=above).map(|bucket| self.cells.sum(first + bucket)).collect();
-        (buckets, self.cells.sum(first + above + 1))
+        let (first, above) = (of.0.first_of(at), TIMES.edges.len());
+        let buckets = (0..=above).map(|bucket| self.counters.sum(first + bucket)).collect();
+        (buckets, self.counters.sum(first + above + 1))
     }
 
     /// Every family there is, also those without series, in the order of their declaration.
@@ -222,7 +228,7 @@ impl Registry {
     }
 
     pub(super) fn set<const N: usize>(&self, gauges: Gauges<N>, at: [usize; N], value: f64) {
-        self.gauges[gauges.0.cell(at)].store(value.to_bits(), Relaxed);
+        self.gauges[gauges.0.first_of(at)].store(value.to_bits(), Relaxed);
     }
 
     /// Everything in the text format. Families without series are left out.
@@ -236,7 +242,7 @@ impl Registry {
         TextEncoder::new().encode_to_string(&families).expect("every family has a name and a series")
     }
 
-    fn family(&self, family: &Family) -> proto::MetricFamily {
+    fn family(&self, family: &MetricFamily) -> proto::MetricFamily {
         let series: usize = family.axes.iter().map(|axis| axis.values.len()).product();
         let mut encoded = proto::MetricFamily::default();
         encoded.set_name(family.name.to_owned());
@@ -246,13 +252,15 @@ impl Registry {
         encoded
     }
 
-    fn series(&self, family: &Family, index: usize) -> Option<proto::Metric> {
+    fn series(&self, family: &MetricFamily, index: usize) -> Option<proto::Metric> {
         let mut metric = proto::Metric::from_label(labels(&family.axes, index));
         match family.kind {
-            Kind::Counter => metric.set_counter(counter(self.cells.sum(family.first + index) as f64)),
-            Kind::Level => metric.set_gauge(gauge(self.cells.sum(family.first + index).cast_signed() as f64)),
+            Kind::Counter => metric.set_counter(counter(self.counters.sum(family.first + index) as f64)),
+            Kind::Level => {
+                metric.set_gauge(gauge(self.counters.sum(family.first + index).cast_signed() as f64))
+            }
             Kind::Histogram(scale) => {
-                metric.set_histogram(self.histogram(scale, family.first + index * scale.cells()));
+                metric.set_histogram(self.histogram(scale, family.first + index * scale.counters()));
             }
             Kind::Gauge { counts } => {
                 let value = f64::from_bits(self.gauges[family.first + index].load(Relaxed));
@@ -269,7 +277,7 @@ impl Registry {
         let (mut count, above) = (0, scale.edges.len());
         let mut buckets = Vec::with_capacity(above);
         for (at, edge) in scale.edges.iter().enumerate() {
-            count += self.cells.sum(first + at);
+            count += self.counters.sum(first + at);
             let mut bucket = proto::Bucket::default();
             bucket.set_upper_bound(*edge as f64 / scale.unit);
             bucket.set_cumulative_count(count);
@@ -277,13 +285,13 @@ impl Registry {
         }
         let mut histogram = proto::Histogram::default();
         histogram.set_bucket(buckets);
-        histogram.set_sample_count(count + self.cells.sum(first + above));
-        histogram.set_sample_sum(self.cells.sum(first + above + 1) as f64 / scale.unit);
+        histogram.set_sample_count(count + self.counters.sum(first + above));
+        histogram.set_sample_sum(self.counters.sum(first + above + 1) as f64 / scale.unit);
         histogram
     }
 }
 
-/// The labels of the series with this index: the last axis changes fastest, as in [`Shape::cell`].
+/// The labels of the series with this index: the last axis changes fastest, as in [`SeriesShape::first_of`].
 fn labels(axes: &[Axis], mut index: usize) -> Vec<proto::LabelPair> {
     let mut pairs = Vec::new();
     for axis in axes.iter().rev() {
@@ -318,7 +326,7 @@ mod tests {
     use crate::observe::shape::{axes, axis};
 
     #[test]
-    fn each_series_has_its_own_cell_and_labels() {
+    fn each_series_has_its_own_counter_and_labels() {
         let mut builder = Builder::default();
         builder.counters("before_total", "Stands before.", []);
         let pairs = axes(["method", "route"], [["GET", "/a"], ["POST", "/b"]]);

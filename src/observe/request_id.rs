@@ -3,16 +3,16 @@
 
 use std::future::Future;
 
-use super::trace::{self, Place};
+use super::trace::{self, TracePosition};
 use crate::model::Id;
 
 tokio::task_local! {
-    static CURRENT: (Id, Option<Place>);
+    static CURRENT: (Id, Option<TracePosition>);
 }
 
 /// Runs a future under a request id, and under the place the request has in a trace.
-pub async fn scope<F: Future>(id: Id, place: Option<Place>, future: F) -> F::Output {
-    CURRENT.scope((id, place), future).await
+pub async fn scope<F: Future>(id: Id, position: Option<TracePosition>, future: F) -> F::Output {
+    CURRENT.scope((id, position), future).await
 }
 
 /// The id of the present request, if there is one.
@@ -21,6 +21,6 @@ pub fn current() -> Option<Id> {
 }
 
 /// Where the present request is in a trace, if it belongs to one: in its innermost span, if it is traced.
-pub fn place() -> Option<Place> {
-    trace::recorded().or_else(|| CURRENT.try_with(|(_, place)| *place).ok().flatten())
+pub fn position() -> Option<TracePosition> {
+    trace::recorded().or_else(|| CURRENT.try_with(|(_, position)| *position).ok().flatten())
 }

@@ -1,4 +1,4 @@
-//! The shape of a family of series: its labels, the edges of its buckets, and where its cells are.
+//! The shape of a family of series: its labels, the edges of its buckets, and where its counters are.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Cells of one histogram: a bucket below each edge, one above all, and the sum.
-    pub(super) const fn cells(&self) -> usize {
+    /// Counters of one histogram: a bucket below each edge, one above all, and the sum.
+    pub(super) const fn counters(&self) -> usize {
         self.edges.len() + 2
     }
 }
@@ -60,15 +60,15 @@ pub(super) fn axes<const L: usize>(
 
 /// Where a family with `N` axes begins and how long its axes are.
 #[derive(Clone, Copy)]
-pub(super) struct Shape<const N: usize> {
+pub(super) struct SeriesShape<const N: usize> {
     pub(super) first: usize,
     pub(super) sizes: [usize; N],
     pub(super) stride: usize,
 }
 
-impl<const N: usize> Shape<N> {
-    /// The first cell of the series at these positions.
-    pub(super) fn cell(&self, at: [usize; N]) -> usize {
+impl<const N: usize> SeriesShape<N> {
+    /// The first counter of the series at these positions.
+    pub(super) fn first_of(&self, at: [usize; N]) -> usize {
         debug_assert!(at.iter().zip(&self.sizes).all(|(at, size)| at < size), "{at:?} of {:?}", self.sizes);
         let series = at.iter().zip(&self.sizes).fold(0, |series, (at, size)| series * size + at);
         self.first + series * self.stride
@@ -77,24 +77,24 @@ impl<const N: usize> Shape<N> {
 
 /// A counter for each combination of `N` axes.
 #[derive(Clone, Copy)]
-pub(super) struct Counters<const N: usize>(pub(super) Shape<N>);
+pub(super) struct Counters<const N: usize>(pub(super) SeriesShape<N>);
 
 /// A value that goes up and down by steps, on any thread.
 #[derive(Clone, Copy)]
-pub(super) struct Level(pub(super) Shape<0>);
+pub(super) struct Level(pub(super) SeriesShape<0>);
 
 /// A histogram of times for each combination of `N` axes.
 #[derive(Clone, Copy)]
-pub(super) struct Histograms<const N: usize>(pub(super) Shape<N>);
+pub(super) struct Histograms<const N: usize>(pub(super) SeriesShape<N>);
 
 /// A histogram of sizes for each combination of `N` axes.
 #[derive(Clone, Copy)]
-pub(super) struct Sizes<const N: usize>(pub(super) Shape<N>);
+pub(super) struct Sizes<const N: usize>(pub(super) SeriesShape<N>);
 
 /// A histogram of bytes for each combination of `N` axes.
 #[derive(Clone, Copy)]
-pub(super) struct Bytes<const N: usize>(pub(super) Shape<N>);
+pub(super) struct Bytes<const N: usize>(pub(super) SeriesShape<N>);
 
 /// A value that is set, for each combination of `N` axes. While it is not a number the series is left out.
 #[derive(Clone, Copy)]
-pub(super) struct Gauges<const N: usize>(pub(super) Shape<N>);
+pub(super) struct Gauges<const N: usize>(pub(super) SeriesShape<N>);

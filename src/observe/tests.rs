@@ -179,13 +179,13 @@ fn each_method_counts_in_its_own_series() {
     metrics.authorize_request(Some("login_required"));
     metrics.introspection(true);
     metrics.revocation(RevocationCause::Reuse, Revoked::Family);
-    metrics.revocation_heard(Duration::from_millis(300));
+    metrics.revocation_propagated(Duration::from_millis(300));
     metrics.client_auth(AuthMethod::ClientSecretPost, false);
     metrics.jwt_rejected(JwtUse::IdTokenHint, JwtFailure::Signature);
     SecurityEvent::ALL.iter().for_each(|event| metrics.security_event(*event));
-    metrics.login(Login::Success);
-    metrics.login(Login::WrongPassword);
-    metrics.logout(Logout::Rp);
+    metrics.login(LoginResult::Success);
+    metrics.login(LoginResult::WrongPassword);
+    metrics.logout(LogoutKind::Rp);
     metrics.password_hashed(HashOperation::Verify, Duration::from_millis(10));
     metrics.password_hash_rejected();
     metrics.certificate_changed(true);
@@ -202,7 +202,7 @@ fn each_method_counts_in_its_own_series() {
     metrics.set_redis_errors(&[("timeout", 1)]);
     metrics.cache_evicted(metrics.cache("jwks").unwrap(), Eviction::Ttl, 2);
     metrics.cache_loaded(metrics.cache("user").unwrap(), Duration::from_millis(2));
-    metrics.cache_invalidated(metrics.cache("user").unwrap(), Source::Feed, 4);
+    metrics.cache_invalidated(metrics.cache("user").unwrap(), ChangeSource::Feed, 4);
     let samples = samples(&metrics.encode());
     for (series, value) in [
         (r#"chancery_http_rejected_total{reason="timeout"}"#, 1.0),
@@ -288,7 +288,7 @@ fn samplers_set_gauges_at_each_scrape() {
         metrics.set_feed_staleness(Duration::from_millis(250));
         metrics.set_revocations(7, 1);
         metrics.set_password_queue(2, 66);
-        metrics.set_lane(Lane::Signing, 9);
+        metrics.set_lane(LaneLabel::Signing, 9);
         metrics.set_memory_limit(1 << 30);
         metrics.set_cache_size(metrics.cache("client").unwrap(), 5, 640);
     });
@@ -356,7 +356,7 @@ fn connections_are_those_that_are_open() {
 fn requests_of_named_clients_are_counted_and_nobody_elses() {
     let metrics = metrics();
     let asked = |endpoint, client: Option<&str>, succeeds: bool| {
-        let mut asked = metrics.asked(endpoint);
+        let mut asked = metrics.count_request(endpoint);
         client.iter().for_each(|client| asked.by(client));
         if succeeds {
             asked.succeeded();
@@ -379,14 +379,14 @@ fn requests_of_named_clients_are_counted_and_nobody_elses() {
     ];
     assert_eq!(counted, expected);
     let nobody = Metrics::new(Labels::default());
-    nobody.asked(Endpoint::Token).by("web");
+    nobody.count_request(Endpoint::Token).by("web");
     assert!(!nobody.encode().contains("chancery_client_requests_total"));
 }
 
 #[test]
 fn the_busy_share_is_that_of_the_workers() {
     let metrics = metrics();
-    metrics.beat();
+    metrics.sample_rates();
     assert_eq!(metrics.busy_ratio(), 0.0);
     let busy = Arc::new(AtomicU64::new(0));
     let told = Arc::clone(&busy);
@@ -412,7 +412,7 @@ fn routes_are_summed_up_with_their_errors_and_times() {
     assert!(found[0].quantiles.is_sorted() && found[0].quantiles[2] <= 0.001, "{found:?}");
     assert!((found[0].mean - (99.0 * 0.0009 + 0.08) / 100.0).abs() < 1e-9, "{found:?}");
     assert_eq!((found[1].method, found[1].route, found[1].server_errors), ("other", "unmatched", 0));
-    metrics.beat();
+    metrics.sample_rates();
     metrics.request(route, 503, Duration::ZERO);
     let rates = metrics.rates();
     assert!(rates.answers > 0.0 && rates.answers == rates.server_errors, "{rates:?}");

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::*,
-    observe::{Logout as Ended, RevocationCause, Revoked},
+    observe::{LogoutKind as Ended, RevocationCause, Revoked},
     protocol::{OauthError, Params, standing},
     store::Effect,
 };

@@ -6,7 +6,7 @@ use super::{ProviderError, TokenEndpoints};
 use crate::{
     model::{AuthMethod, Client, UnixTime},
     observe::{
-        Asked,
+        CountedRequest,
         trace::{self, Fact, Work},
     },
     protocol::{ClientRequest, OauthError, client_auth},
@@ -18,7 +18,7 @@ impl TokenEndpoints {
         &self,
         request: &ClientRequest<'_>,
         now: UnixTime,
-        asked: &mut Asked<'_>,
+        asked: &mut CountedRequest<'_>,
     ) -> Result<Arc<Client>, ProviderError> {
         let client = trace::traced(Work::ClientAuthentication, self.verified(request, now, asked)).await?;
         trace::note(Fact::Client(&client.client_id));
@@ -29,7 +29,7 @@ impl TokenEndpoints {
         &self,
         request: &ClientRequest<'_>,
         now: UnixTime,
-        asked: &mut Asked<'_>,
+        asked: &mut CountedRequest<'_>,
     ) -> Result<Arc<Client>, ProviderError> {
         let presented = client_auth::presented(request)?;
         asked.by(&presented.client_id);
@@ -45,7 +45,7 @@ impl TokenEndpoints {
         &self,
         request: &ClientRequest<'_>,
         now: UnixTime,
-        asked: &mut Asked<'_>,
+        asked: &mut CountedRequest<'_>,
     ) -> Result<Arc<Client>, ProviderError> {
         let client = self.authenticate(request, now, asked).await?;
         if client.auth_method == AuthMethod::None {

@@ -26,7 +26,7 @@ pub const MAX_BATCH: usize = 1000;
 impl TokenEndpoints {
     /// The answer about the `token` of a form, as JSON.
     pub async fn introspect(&self, request: &ClientRequest<'_>) -> Result<Vec<u8>, ProviderError> {
-        let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Introspect));
+        let (now, mut asked) = (self.clock.now(), self.metrics.count_request(Endpoint::Introspect));
         // R40: the caller first; nothing is said about a token before.
         let client = self.authenticate_confidential(request, now, &mut asked).await?;
         let token = request.form.require("token")?;
@@ -53,7 +53,7 @@ impl TokenEndpoints {
         request: &ClientRequest<'_>,
         tokens: Result<&[&str], OauthError>,
     ) -> Result<Vec<u8>, ProviderError> {
-        let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Introspect));
+        let (now, mut asked) = (self.clock.now(), self.metrics.count_request(Endpoint::Introspect));
         let client = self.authenticate_confidential(request, now, &mut asked).await?;
         let tokens = tokens?;
         if tokens.len() > MAX_BATCH {

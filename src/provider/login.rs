@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::*,
-    observe::Login as Attempt,
+    observe::LoginResult as Attempt,
     protocol::{
         Params,
         interaction::{Action, InteractionDecision},

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     crypto::{base64url, digest::equal, keys::Purpose},
     model::*,
-    observe::Logout as Ended,
+    observe::LogoutKind as Ended,
     protocol::{
         OauthError, Params,
         logout::{self, AfterLogout, Logout},

@@ -15,7 +15,7 @@ use crate::{
 impl TokenEndpoints {
     /// Revokes the `token` of a form. `Ok` means it is durable, or there was nothing to revoke.
     pub async fn revoke(&self, request: &ClientRequest<'_>) -> Result<(), ProviderError> {
-        let (now, mut asked) = (self.clock.now(), self.metrics.asked(Endpoint::Revoke));
+        let (now, mut asked) = (self.clock.now(), self.metrics.count_request(Endpoint::Revoke));
         let caller = self.authenticate(request, now, &mut asked).await?;
         // RFC 7009 §2.1: token_type_hint is only a hint, and the prefix says more.
         let (what, kind) = self.revocable_by(request.form.require("token")?, &caller, now).await?;

@@ -7,7 +7,7 @@ use crate::{
     crypto::{opaque::Opaque, seal},
     model::*,
     observe::{
-        Asked, Endpoint, RevocationCause, Revoked, TokenType,
+        CountedRequest, Endpoint, RevocationCause, Revoked, TokenType,
         trace::{self, Fact},
     },
     protocol::{
@@ -32,7 +32,7 @@ impl TokenEndpoints {
     /// Answers a token request.
     pub async fn token(&self, request: &ClientRequest<'_>) -> Result<TokenAnswer, ProviderError> {
         let grant = token::grant(&request.form);
-        let mut asked = self.metrics.asked(Endpoint::Token);
+        let mut asked = self.metrics.count_request(Endpoint::Token);
         let label = self.metrics.grant(grant.as_ref().map_or("unknown", |grant| grant.grant_type()));
         let outcome = match grant {
             Ok(grant) => self.token_by(grant, request, &mut asked).await,
@@ -52,7 +52,7 @@ impl TokenEndpoints {
         &self,
         grant: &dyn Grant,
         request: &ClientRequest<'_>,
-        asked: &mut Asked<'_>,
+        asked: &mut CountedRequest<'_>,
     ) -> Result<(Kinds, TokenAnswer), ProviderError> {
         let (now, form) = (self.clock.now(), &request.form);
         trace::note(Fact::Grant(grant.grant_type()));

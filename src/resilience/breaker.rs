@@ -60,7 +60,7 @@ pub enum BreakerState {
 
 /// What a breaker did so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BreakerFigures {
+pub struct BreakerStatistics {
     /// Its state now.
     pub state: BreakerState,
     /// How often it came into each state, in the order of [`BreakerState`].
@@ -98,9 +98,9 @@ impl Breaker {
 
     /// Tells the outcome of a call that was made without asking, because it must be made: a success while
     /// open means that it is worth asking again.
-    pub fn heard(&self, success: bool) {
+    pub fn record(&self, success: bool) {
         let now = self.began.elapsed();
-        self.lock().heard(success, now, draw());
+        self.lock().record(success, now, draw());
     }
 
     /// Its state now.
@@ -110,10 +110,10 @@ impl Breaker {
     }
 
     /// What it did so far.
-    pub fn figures(&self) -> BreakerFigures {
+    pub fn statistics(&self) -> BreakerStatistics {
         let now = self.began.elapsed();
         let core = self.lock();
-        BreakerFigures { state: core.state(now), transitions: core.transitions, refused: core.refused }
+        BreakerStatistics { state: core.state(now), transitions: core.transitions, refused: core.refused }
     }
 
     /// Nothing that may panic runs under this lock.
@@ -127,7 +127,7 @@ impl Breaker {
 #[must_use = "the outcome of the call must be told"]
 pub struct Permit<'b> {
     breaker: &'b Breaker,
-    turn: Option<Turn>,
+    turn: Option<PeriodNumber>,
 }
 
 impl Permit<'_> {
@@ -142,10 +142,10 @@ impl Permit<'_> {
     }
 
     fn end(mut self, outcome: Outcome) {
-        self.tell(outcome);
+        self.report(outcome);
     }
 
-    fn tell(&mut self, outcome: Outcome) {
+    fn report(&mut self, outcome: Outcome) {
         if let Some(turn) = self.turn.take() {
             let now = self.breaker.began.elapsed();
             self.breaker.lock().end(turn, outcome, now, draw());
@@ -155,7 +155,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.tell(Outcome::Nothing);
+        self.report(Outcome::Nothing);
     }
 }
 
@@ -170,7 +170,7 @@ enum Outcome {
 
 /// The period in which a call was let through. What a call of an earlier period finds out is old news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Turn(u64);
+struct PeriodNumber(u64);
 
 /// The decisions, with the time since some beginning and chance (0 up to 1) as arguments.
 #[derive(Debug)]
@@ -208,7 +208,7 @@ impl Core {
         }
     }
 
-    fn admit(&mut self, now: Duration) -> Option<Turn> {
+    fn admit(&mut self, now: Duration) -> Option<PeriodNumber> {
         if matches!(self.period, Period::Open { until } if now >= until) {
             self.half_open();
         }
@@ -221,11 +221,11 @@ impl Core {
             Period::HalfOpen { .. } | Period::Open { .. } => false,
         };
         self.refused += u64::from(!admitted);
-        admitted.then_some(Turn(self.turn))
+        admitted.then_some(PeriodNumber(self.turn))
     }
 
-    fn end(&mut self, turn: Turn, outcome: Outcome, now: Duration, draw: f64) {
-        if turn != Turn(self.turn) {
+    fn end(&mut self, turn: PeriodNumber, outcome: Outcome, now: Duration, draw: f64) {
+        if turn != PeriodNumber(self.turn) {
             return;
         }
         if let Period::HalfOpen { under_way, .. } = &mut self.period {
@@ -238,7 +238,7 @@ impl Core {
         }
     }
 
-    fn heard(&mut self, success: bool, now: Duration, draw: f64) {
+    fn record(&mut self, success: bool, now: Duration, draw: f64) {
         match self.period {
             Period::Open { .. } if success => self.half_open(),
             Period::Open { .. } => {}

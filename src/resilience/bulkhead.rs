@@ -44,13 +44,13 @@ impl Bulkhead {
 
     /// Takes a place, given up when it is dropped. First come, first served; nobody waits past the deadline
     /// of the request.
-    pub async fn enter(&self) -> Result<Place<'_>, Full> {
+    pub async fn enter(&self) -> Result<BulkheadPermit<'_>, Full> {
         if let Ok(place) = self.places.try_acquire() {
-            return Ok(Place { _place: place });
+            return Ok(BulkheadPermit { _place: place });
         }
-        let _waiting = Waiting::begin(self).ok_or(Full)?;
+        let _waiting = WaitingCall::begin(self).ok_or(Full)?;
         match within(self.options.wait, self.places.acquire()).await {
-            Ok(Ok(place)) => Ok(Place { _place: place }),
+            Ok(Ok(place)) => Ok(BulkheadPermit { _place: place }),
             Ok(Err(_)) | Err(_) => Err(Full),
         }
     }
@@ -58,14 +58,14 @@ impl Bulkhead {
 
 /// A place inside.
 #[derive(Debug)]
-pub struct Place<'b> {
+pub struct BulkheadPermit<'b> {
     _place: SemaphorePermit<'b>,
 }
 
 /// Counts somebody as waiting until it is dropped, also when the caller goes away.
-struct Waiting<'b>(&'b AtomicUsize);
+struct WaitingCall<'b>(&'b AtomicUsize);
 
-impl<'b> Waiting<'b> {
+impl<'b> WaitingCall<'b> {
     fn begin(bulkhead: &'b Bulkhead) -> Option<Self> {
         let waiting = Self(&bulkhead.waiting);
         let before = bulkhead.waiting.fetch_add(1, Ordering::Relaxed);
@@ -73,7 +73,7 @@ impl<'b> Waiting<'b> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingCall<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

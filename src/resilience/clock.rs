@@ -17,14 +17,14 @@ use crate::model::UnixTime;
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// Time since boot, time asleep included (CLOCK_BOOTTIME).
     pub boot: Duration,
     /// The wall clock as the system shows it, since 1970. Somebody may have set it, even back.
     pub wall: Duration,
 }
 
-impl Reading {
+impl ClockReading {
     /// How far the wall clock is ahead of the boot clock, in milliseconds. Constant, unless somebody
     /// sets the wall clock.
     pub fn lead(&self) -> i64 {
@@ -33,12 +33,12 @@ impl Reading {
 }
 
 thread_local! {
-    static MOMENT: Cell<Option<Moment>> = const { Cell::new(None) };
+    static MOMENT: Cell<Option<Readings>> = const { Cell::new(None) };
 }
 
 /// What the machine's clocks showed when they were first asked since some work went on.
 #[derive(Clone, Copy, Default)]
-struct Moment {
+struct Readings {
     boot: Option<Duration>,
     wall: Option<Duration>,
 }
@@ -59,7 +59,7 @@ struct Passing;
 
 impl Passing {
     fn begin() -> Self {
-        MOMENT.set(Some(Moment::default()));
+        MOMENT.set(Some(Readings::default()));
         Self
     }
 }
@@ -71,7 +71,7 @@ impl Drop for Passing {
 }
 
 /// The reading of this moment, if there is one; else a new one.
-fn once(place: fn(&mut Moment) -> &mut Option<Duration>, read: fn() -> Duration) -> Duration {
+fn once(place: fn(&mut Readings) -> &mut Option<Duration>, read: fn() -> Duration) -> Duration {
     let Some(mut moment) = MOMENT.get() else { return read() };
     let reading = *place(&mut moment).get_or_insert_with(read);
     MOMENT.set(Some(moment));
@@ -84,13 +84,13 @@ pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    source: Source,
+    source: ClockSource,
     /// The latest time of day handed out, in milliseconds.
     latest: AtomicU64,
 }
 
 #[derive(Debug)]
-enum Source {
+enum ClockSource {
     System,
     Manual { wall: AtomicU64, boot: AtomicU64 },
 }
@@ -98,16 +98,16 @@ enum Source {
 impl Clock {
     /// The clocks of the machine.
     pub fn system() -> Self {
-        Self::over(Source::System)
+        Self::over(ClockSource::System)
     }
 
     /// Clocks for tests, moved by hand. The boot clock starts at one hour.
     pub fn manual(now: UnixTime) -> Self {
         let wall = AtomicU64::new(now.0.saturating_mul(1000));
-        Self::over(Source::Manual { wall, boot: AtomicU64::new(3_600_000) })
+        Self::over(ClockSource::Manual { wall, boot: AtomicU64::new(3_600_000) })
     }
 
-    fn over(source: Source) -> Self {
+    fn over(source: ClockSource) -> Self {
         Self(Arc::new(Inner { source, latest: AtomicU64::new(0) }))
     }
 
@@ -131,20 +131,20 @@ impl Clock {
     /// Time since boot, time asleep included: what freshness and expiry in memory are counted on.
     pub fn boot(&self) -> Duration {
         match &self.0.source {
-            Source::System => once(|moment| &mut moment.boot, boot_time),
-            Source::Manual { boot, .. } => Duration::from_millis(boot.load(Ordering::SeqCst)),
+            ClockSource::System => once(|moment| &mut moment.boot, boot_time),
+            ClockSource::Manual { boot, .. } => Duration::from_millis(boot.load(Ordering::SeqCst)),
         }
     }
 
     /// Both clocks, unaltered, so that a step of the wall clock can be seen.
-    pub fn read(&self) -> Reading {
-        Reading { boot: self.boot(), wall: self.wall() }
+    pub fn read(&self) -> ClockReading {
+        ClockReading { boot: self.boot(), wall: self.wall() }
     }
 
     fn wall(&self) -> Duration {
         match &self.0.source {
-            Source::System => once(|moment| &mut moment.wall, wall_time),
-            Source::Manual { wall, .. } => Duration::from_millis(wall.load(Ordering::SeqCst)),
+            ClockSource::System => once(|moment| &mut moment.wall, wall_time),
+            ClockSource::Manual { wall, .. } => Duration::from_millis(wall.load(Ordering::SeqCst)),
         }
     }
 
@@ -167,8 +167,8 @@ impl Clock {
 
     fn manual_source(&self) -> (&AtomicU64, &AtomicU64) {
         match &self.0.source {
-            Source::Manual { wall, boot } => (wall, boot),
-            Source::System => panic!("the machine's clocks cannot be moved"),
+            ClockSource::Manual { wall, boot } => (wall, boot),
+            ClockSource::System => panic!("the machine's clocks cannot be moved"),
         }
     }
 }
@@ -215,7 +215,7 @@ mod tests {
     #[tokio::test]
     async fn no_time_passes_until_work_waits() {
         let clock = Clock::system();
-        let later = |first: Reading| {
+        let later = |first: ClockReading| {
             // The boot clock counts nanoseconds.
             while boot_time() <= first.boot {}
             clock.read()

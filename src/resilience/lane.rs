@@ -38,7 +38,7 @@ pub struct LaneSize {
 
 /// Threads that each own a state, and the queue before them.
 pub struct Lane<S> {
-    shared: Arc<Shared<S>>,
+    shared: Arc<LaneState<S>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -54,7 +54,7 @@ impl<S: 'static> Lane<S> {
         size: LaneSize,
         make: impl Fn() -> S + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LaneState {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             capacity: size.queue.max(1),
@@ -148,8 +148,8 @@ impl<S> std::fmt::Debug for Lane<S> {
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
-struct Shared<S> {
-    queue: Mutex<Queue<S>>,
+struct LaneState<S> {
+    queue: Mutex<JobQueue<S>>,
     arrived: Condvar,
     capacity: usize,
     threads: usize,
@@ -158,7 +158,7 @@ struct Shared<S> {
     make: Box<dyn Fn() -> S + Send + Sync>,
 }
 
-struct Queue<S> {
+struct JobQueue<S> {
     jobs: VecDeque<(u64, Job<S>)>,
     next: u64,
     /// Threads that have taken a job and are not done with it.
@@ -166,30 +166,30 @@ struct Queue<S> {
     closed: bool,
 }
 
-impl<S> Default for Queue<S> {
+impl<S> Default for JobQueue<S> {
     fn default() -> Self {
         Self { jobs: VecDeque::new(), next: 0, busy: 0, closed: false }
     }
 }
 
 /// What a thread does next.
-enum Turn<S> {
+enum NextAction<S> {
     Work(Job<S>),
     Rest,
     End,
 }
 
-impl<S> Shared<S> {
+impl<S> LaneState<S> {
     /// No job runs under this lock, so a panic cannot leave the queue half changed.
-    fn lock(&self) -> MutexGuard<'_, Queue<S>> {
+    fn lock(&self) -> MutexGuard<'_, JobQueue<S>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn resting(&self, queue: &Queue<S>) -> usize {
+    fn resting(&self, queue: &JobQueue<S>) -> usize {
         self.threads - queue.busy
     }
 
-    fn enqueue(&self, job: Job<S>) -> Result<Place<'_, S>, LaneError> {
+    fn enqueue(&self, job: Job<S>) -> Result<QueuedJob<'_, S>, LaneError> {
         let mut queue = self.lock();
         // A job for a thread that rests is on its way, however long the thread takes to wake up.
         if queue.jobs.len() >= self.capacity + self.resting(&queue) {
@@ -202,16 +202,16 @@ impl<S> Shared<S> {
         queue.jobs.push_back((number, job));
         drop(queue);
         self.arrived.notify_one();
-        Ok(Place { shared: self, number })
+        Ok(QueuedJob { shared: self, number })
     }
 
     fn work(&self) {
         let (mut state, mut worked) = (None, false);
         loop {
             let turn = self.turn(state.is_some(), worked);
-            worked = matches!(turn, Turn::Work(_));
+            worked = matches!(turn, NextAction::Work(_));
             match turn {
-                Turn::Work(job) => {
+                NextAction::Work(job) => {
                     let held = &mut state;
                     let done = catch_unwind(AssertUnwindSafe(|| job(held.get_or_insert_with(&self.make))));
                     if done.is_err() {
@@ -219,29 +219,29 @@ impl<S> Shared<S> {
                         state = None;
                     }
                 }
-                Turn::Rest => state = None,
-                Turn::End => return,
+                NextAction::Rest => state = None,
+                NextAction::End => return,
             }
         }
     }
 
-    fn turn(&self, holds_state: bool, worked: bool) -> Turn<S> {
+    fn turn(&self, holds_state: bool, worked: bool) -> NextAction<S> {
         let mut queue = self.lock();
         queue.busy -= usize::from(worked);
         loop {
             if queue.closed {
-                return Turn::End;
+                return NextAction::End;
             }
             if let Some((_, job)) = queue.jobs.pop_front() {
                 queue.busy += 1;
-                return Turn::Work(job);
+                return NextAction::Work(job);
             }
             if holds_state {
                 let waited = self.arrived.wait_timeout(queue, self.idle);
                 let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
                 queue = woken;
                 if timeout.timed_out() && queue.jobs.is_empty() && !queue.closed {
-                    return Turn::Rest;
+                    return NextAction::Rest;
                 }
             } else {
                 queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -251,12 +251,12 @@ impl<S> Shared<S> {
 }
 
 /// A caller's place in the queue, given up when the caller goes away.
-struct Place<'a, S> {
-    shared: &'a Shared<S>,
+struct QueuedJob<'a, S> {
+    shared: &'a LaneState<S>,
     number: u64,
 }
 
-impl<S> Drop for Place<'_, S> {
+impl<S> Drop for QueuedJob<'_, S> {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         // Numbers rise along the queue.

@@ -9,8 +9,8 @@ pub mod jitter;
 mod lane;
 mod retry;
 
-pub use breaker::{Breaker, BreakerFigures, BreakerOptions, BreakerState, Permit, Refused};
-pub use bulkhead::{Bulkhead, BulkheadOptions, Full, Place};
-pub use clock::{Clock, Reading, in_moments};
+pub use breaker::{Breaker, BreakerOptions, BreakerState, BreakerStatistics, Permit, Refused};
+pub use bulkhead::{Bulkhead, BulkheadOptions, BulkheadPermit, Full};
+pub use clock::{Clock, ClockReading, in_moments};
 pub use lane::{Lane, LaneError, LaneSize};
 pub use retry::{Retry, RetryOptions};

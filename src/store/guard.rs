@@ -76,7 +76,7 @@ pub struct Guard<S: ?Sized> {
 /// Where times and failures are counted.
 struct Meter {
     metrics: Arc<Metrics>,
-    operations: [Option<observe::Operation>; OPERATIONS.len()],
+    operations: [Option<observe::OperationLabel>; OPERATIONS.len()],
 }
 
 impl<S: Store + ?Sized> Guard<S> {
@@ -157,7 +157,7 @@ impl<S: Store + ?Sized> Guard<S> {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failed<E>> {
         let mut call =
-            Call { guard: self, permit, begun: Instant::now(), patience: self.options.given_up_after };
+            GuardedCall { guard: self, permit, begun: Instant::now(), patience: self.options.given_up_after };
         let asked = async {
             let answer = match limit {
                 Some(limit) => within(limit, work).await,
@@ -251,32 +251,32 @@ struct Failed<E> {
 }
 
 /// A call under way. When it is dropped before its end, nobody wanted to wait any longer.
-struct Call<'g, S: Store + ?Sized> {
+struct GuardedCall<'g, S: Store + ?Sized> {
     guard: &'g Guard<S>,
     permit: Option<Permit<'g>>,
     begun: Instant,
     patience: Duration,
 }
 
-impl<S: Store + ?Sized> Call<'_, S> {
+impl<S: Store + ?Sized> GuardedCall<'_, S> {
     fn end(mut self, well: bool) {
-        self.tell(well);
+        self.report(well);
         self.patience = Duration::MAX;
     }
 
-    fn tell(&mut self, well: bool) {
+    fn report(&mut self, well: bool) {
         match self.permit.take() {
             Some(permit) if well => permit.succeeded(),
             Some(permit) => permit.failed(),
-            None => self.guard.breaker.heard(well),
+            None => self.guard.breaker.record(well),
         }
     }
 }
 
-impl<S: Store + ?Sized> Drop for Call<'_, S> {
+impl<S: Store + ?Sized> Drop for GuardedCall<'_, S> {
     fn drop(&mut self) {
         if self.begun.elapsed() >= self.patience {
-            self.tell(false);
+            self.report(false);
         }
     }
 }

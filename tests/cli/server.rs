@@ -55,11 +55,11 @@ fn a_running_server_honours_commands_within_the_bound() {
     let second = place.run(&["serve"]).with_code(1);
     assert!(second.err.contains("another server runs"), "{second:?}");
     // What the operations listener shows.
-    let figures = |path: &str| http(&server.operations, &format!("GET {path} HTTP/1.1"), "");
-    let health: Value = serde_json::from_str(&figures("/health").1).expect("JSON");
+    let statistics = |path: &str| http(&server.operations, &format!("GET {path} HTTP/1.1"), "");
+    let health: Value = serde_json::from_str(&statistics("/health").1).expect("JSON");
     assert_eq!((&health["status"], &health["store"]["up"]), (&"ready".into(), &true.into()), "{health}");
-    assert!(figures("/api/cache/stats").1.contains("\"cache\":\"client\""));
-    let metrics = figures("/metrics").1;
+    assert!(statistics("/api/cache/stats").1.contains("\"cache\":\"client\""));
+    let metrics = statistics("/metrics").1;
     assert!(metrics.contains("chancery_cache_requests_total{cache=\"client\""), "{metrics}");
     assert_eq!(http(&at, "GET /metrics HTTP/1.1", "").0, 404, "figures are not public");
     assert_eq!(server.terminate(), Some(0));

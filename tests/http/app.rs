@@ -31,7 +31,7 @@ pub struct TestApp {
     pub provider: Arc<Provider>,
     store: Backend,
     http: reqwest::Client,
-    figures: reqwest::Client,
+    statistics: reqwest::Client,
     folder: tempfile::TempDir,
     /// The server stops when this is dropped.
     _stop: tokio::sync::oneshot::Sender<()>,
@@ -135,8 +135,8 @@ impl TestApp {
         });
         ready.recv().await.expect("it begins or fails").expect("the server starts");
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
-        let (http, figures) = (http.expect("an HTTP client"), reqwest::Client::new());
-        Self { url, operations, clock, provider, store, http, figures, folder, _stop: stop }
+        let (http, statistics) = (http.expect("an HTTP client"), reqwest::Client::new());
+        Self { url, operations, clock, provider, store, http, statistics, folder, _stop: stop }
     }
 
     /// Asks the public listener by HTTP/2 from now on, without asking whether it can.
@@ -381,7 +381,7 @@ impl TestApp {
     }
 
     pub async fn get_operations(&self, path: &str) -> Answer {
-        self.send(self.figures.get(format!("{}{path}", self.operations))).await
+        self.send(self.statistics.get(format!("{}{path}", self.operations))).await
     }
 
     /// A request of any shape to the public listener.

@@ -47,13 +47,13 @@ async fn a_profile_takes_a_minute_at_most_and_is_not_public() {
 #[tokio::test]
 async fn figures_of_runtimes_and_allocator_are_told() {
     let app = TestApp::start().await;
-    let figures = app.get_operations("/debug/runtime").await.json();
-    let runtimes = figures["runtimes"].as_array().expect("a list");
+    let statistics = app.get_operations("/debug/runtime").await.json();
+    let runtimes = statistics["runtimes"].as_array().expect("a list");
     for name in ["public", "operations"] {
         let runtime = runtimes.iter().find(|runtime| runtime["name"] == name).expect("it is watched");
         assert!(runtime["parks_total"].as_u64().expect("a number") > 0, "{runtime}");
     }
-    let bytes = |name: &str| figures["allocator"][name].as_u64().expect("a number");
+    let bytes = |name: &str| statistics["allocator"][name].as_u64().expect("a number");
     assert!(bytes("allocated_bytes") > 100_000 && bytes("allocated_bytes") <= bytes("most_allocated_bytes"));
     assert!(bytes("allocated_bytes_total") > bytes("allocated_bytes"));
 }

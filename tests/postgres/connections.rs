@@ -7,7 +7,7 @@ use std::{
 
 use chancery::store::{
     Clients, CommitError, Commits, Effect, FeedReads, StoreErrorKind, Upkeep,
-    postgres::{Options, PoolFigures, Postgres},
+    postgres::{Options, PoolStatistics, Postgres},
 };
 
 use crate::{
@@ -19,8 +19,8 @@ fn insert(client_id: &str) -> chancery::store::Commit {
     commit([Effect::InsertClient(Box::new(client(client_id)))])
 }
 
-fn pool(store: &Postgres, name: &str) -> PoolFigures {
-    store.pool_figures().into_iter().find(|figures| figures.name == name).expect("a pool")
+fn pool(store: &Postgres, name: &str) -> PoolStatistics {
+    store.pool_statistics().into_iter().find(|statistics| statistics.name == name).expect("a pool")
 }
 
 async fn opened(options: Options) -> Arc<Postgres> {

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     cache::stats::one,
-    resilience::{Breaker, BreakerFigures, BreakerState},
+    resilience::{Breaker, BreakerState, BreakerStatistics},
 };
 
 /// Redis is asked so often whether it is there.
@@ -101,8 +101,8 @@ impl RedisClient {
     }
 
     /// What its breaker did so far.
-    pub fn breaker_figures(&self) -> BreakerFigures {
-        self.breaker.figures()
+    pub fn breaker_statistics(&self) -> BreakerStatistics {
+        self.breaker.statistics()
     }
 
     /// Failed commands since the start, by kind.
@@ -126,7 +126,7 @@ impl RedisClient {
             Err(_) => self.failed(RedisFailure::Timeout),
         };
         let up = answer.is_ok();
-        self.breaker.heard(up);
+        self.breaker.record(up);
         self.up.store(up, Ordering::Relaxed);
         self.log_availability(answer.as_ref().err().copied());
         answer

@@ -16,7 +16,7 @@ use crate::{
         error::{ErrorReply, retry_after},
         extract::FormBody,
     },
-    observe::{request_id, unanswered},
+    observe::{request_id, unavailable},
     protocol::{
         Params,
         authorize_response::{AuthorizeResponse, with_query},
@@ -130,7 +130,7 @@ impl<'a> BrowserRequest<'a> {
         if let PageError::Failed(failure) = error {
             match failure {
                 ProviderError::Refused(_) => {}
-                ProviderError::Unavailable(cause) => unanswered::count(cause),
+                ProviderError::Unavailable(cause) => unavailable::count(cause),
                 ProviderError::Internal(cause) => {
                     tracing::error!(%cause, "answering 500: internal error on a page")
                 }

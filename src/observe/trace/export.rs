@@ -29,7 +29,7 @@ const BATCH: usize = 512;
 /// They are sent at least so often.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// That the collector takes nothing is logged no more often.
-const TELL: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
@@ -52,7 +52,7 @@ pub(super) fn provider(settings: &TraceSettings) -> Result<SdkTracerProvider, Tr
         .build()
         .map_err(|error| TraceError(error.to_string()))?;
     let waiting = Arc::new(AtomicUsize::new(0));
-    let exporter = Exporter { otlp, waiting: Arc::clone(&waiting), told: Mutex::new(None) };
+    let exporter = Exporter { otlp, waiting: Arc::clone(&waiting), last_logged: Mutex::new(None) };
     let config = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE)
         .with_max_export_batch_size(BATCH)
@@ -68,18 +68,18 @@ pub(super) fn provider(settings: &TraceSettings) -> Result<SdkTracerProvider, Tr
         // Only what is to be recorded ever becomes a span.
         .with_sampler(Sampler::AlwaysOn)
         .with_resource(resource.build())
-        .with_span_processor(Queue { batches, waiting })
+        .with_span_processor(CountingQueue { batches, waiting })
         .build())
 }
 
 /// Turns away what the queue has no room for, so that it is counted.
 #[derive(Debug)]
-struct Queue {
+struct CountingQueue {
     batches: BatchSpanProcessor,
     waiting: Arc<AtomicUsize>,
 }
 
-impl SpanProcessor for Queue {
+impl SpanProcessor for CountingQueue {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
@@ -104,20 +104,20 @@ impl SpanProcessor for Queue {
     }
 }
 
-/// Sends, and tells when that is not possible.
+/// Sends, and logs when that is not possible.
 #[derive(Debug)]
 struct Exporter {
     otlp: Otlp,
     waiting: Arc<AtomicUsize>,
-    told: Mutex<Option<Instant>>,
+    last_logged: Mutex<Option<Instant>>,
 }
 
 impl Exporter {
-    fn may_tell(&self, now: Instant) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = told.is_none_or(|told| now.duration_since(told) >= TELL);
+    fn may_log(&self, now: Instant) -> bool {
+        let mut last_logged = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last_logged.is_none_or(|last_logged| now.duration_since(last_logged) >= LOG_INTERVAL);
         if due {
-            *told = Some(now);
+            *last_logged = Some(now);
         }
         due
     }
@@ -130,7 +130,7 @@ impl SpanExporter for Exporter {
         let sent = self.otlp.export(batch).await;
         if let Err(error) = &sent {
             drop_spans(spans);
-            if self.may_tell(Instant::now()) {
+            if self.may_log(Instant::now()) {
                 tracing::warn!(%error, spans, dropped = dropped(), "exporting traces failed; dropping these spans");
             }
         }

@@ -3,9 +3,9 @@
 //! Off unless [`begin`] was called; then [`traced`] is its work and a look at whether there is a tracer. What
 //! a span may say is a closed set ([`Work`], [`Fact`]), so that no secret gets into one by mistake.
 
-mod caller;
 mod collector;
 mod export;
+mod parent;
 mod sampling;
 
 use std::{
@@ -24,14 +24,14 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-pub use self::caller::Caller;
+pub use self::parent::TraceParent;
 use self::sampling::Sampling;
 
 /// What spans are recorded with; a process has one for all its life.
 static TRACER: OnceLock<Tracer> = OnceLock::new();
 
 /// The longest that [`end`] waits for the collector.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Tracer {
     spans: SdkTracer,
@@ -76,7 +76,7 @@ pub fn end() {
     let Some(tracer) = TRACER.get() else { return };
     let provider = tracer.provider.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(provider) = provider else { return };
-    if provider.shutdown_with_timeout(FAREWELL).is_err() {
+    if provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT).is_err() {
         tracing::warn!("exporting the last traces failed; dropping them and exiting");
     }
 }
@@ -93,57 +93,57 @@ pub fn dropped() -> u64 {
 
 /// Where a request, or a part of it, is in its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct TracePosition {
     /// The trace.
     pub trace: TraceId,
     /// The span: ours if it is recorded, else the caller's.
     pub span: SpanId,
 }
 
-impl From<&SpanContext> for Place {
+impl From<&SpanContext> for TracePosition {
     fn from(context: &SpanContext) -> Self {
         Self { trace: context.trace_id(), span: context.span_id() }
     }
 }
 
-impl From<Caller> for Place {
-    fn from(caller: Caller) -> Self {
+impl From<TraceParent> for TracePosition {
+    fn from(caller: TraceParent) -> Self {
         Self { trace: caller.trace, span: caller.span }
     }
 }
 
 /// Where the present task is in its trace, if it is traced.
-pub(super) fn recorded() -> Option<Place> {
+pub(super) fn recorded() -> Option<TracePosition> {
     TRACER.get()?;
     Context::map_current(|context| {
         let span = context.span();
-        let place = span.span_context();
-        place.is_valid().then(|| Place::from(place))
+        let position = span.span_context();
+        position.is_valid().then(|| TracePosition::from(position))
     })
 }
 
 /// A request that has arrived.
 pub struct Arrival {
-    place: Option<Place>,
+    position: Option<TracePosition>,
     context: Option<Context>,
 }
 
 impl Arrival {
-    /// Decides whether a request is traced. What is told of it is asked for only if it is.
+    /// Decides whether a request is traced. Its method and route are asked for only if it is.
     pub fn of<'h, I: Iterator<Item = &'h [u8]>>(
-        caller: Option<Caller>,
+        caller: Option<TraceParent>,
         state: impl FnOnce() -> I,
         request: impl FnOnce() -> (&'static str, Option<&'static str>),
     ) -> Self {
         let Some(tracer) = TRACER.get() else {
-            return Self { place: caller.map(Place::from), context: None };
+            return Self { position: caller.map(TracePosition::from), context: None };
         };
-        tracer.arrived(caller, || caller::state(state()), request)
+        tracer.arrived(caller, || parent::state(state()), request)
     }
 
     /// Where the request is in its trace: if it is traced, or its caller named one.
-    pub fn place(&self) -> Option<Place> {
-        self.place
+    pub fn position(&self) -> Option<TracePosition> {
+        self.position
     }
 
     /// Answers the request, with a span around it if it is traced.
@@ -169,12 +169,12 @@ impl Arrival {
 impl Tracer {
     fn arrived(
         &self,
-        caller: Option<Caller>,
+        caller: Option<TraceParent>,
         state: impl FnOnce() -> TraceState,
         request: impl FnOnce() -> (&'static str, Option<&'static str>),
     ) -> Arrival {
         if !self.sampling.takes(caller) {
-            return Arrival { place: caller.map(Place::from), context: None };
+            return Arrival { position: caller.map(TracePosition::from), context: None };
         }
         let parent = match caller {
             Some(caller) => Context::new().with_remote_span_context(caller.parent(state())),
@@ -186,8 +186,8 @@ impl Tracer {
         attributes.extend(route.map(|route| KeyValue::new("http.route", route)));
         let span = SpanBuilder::from_name(name).with_kind(SpanKind::Server).with_attributes(attributes);
         let context = Context::new().with_span(self.spans.build_with_context(span, &parent));
-        let place = Place::from(context.span().span_context());
-        Arrival { place: Some(place), context: Some(context) }
+        let position = TracePosition::from(context.span().span_context());
+        Arrival { position: Some(position), context: Some(context) }
     }
 }
 
@@ -243,7 +243,7 @@ impl Tracer {
     }
 }
 
-/// What can be told of work while it is done.
+/// What can be noted of work while it is done.
 #[derive(Clone, Copy, Debug)]
 pub enum Fact<'f> {
     /// The grant type of a token request, as the server calls it.
@@ -254,15 +254,15 @@ pub enum Fact<'f> {
     Failed(&'static str),
 }
 
-/// Tells something of the innermost span, if there is one.
+/// Notes something of the innermost span, if there is one.
 pub fn note(fact: Fact<'_>) {
     if is_on() {
-        tell(fact);
+        annotate(fact);
     }
 }
 
 #[cold]
-fn tell(fact: Fact<'_>) {
+fn annotate(fact: Fact<'_>) {
     Context::map_current(|context| {
         let span = context.span();
         match fact {

@@ -8,7 +8,7 @@ use std::{
 use opentelemetry::TraceId;
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 
-use super::Caller;
+use super::TraceParent;
 
 /// So many requests in a second are traced because their caller says so. Anybody can say so, and must not
 /// get more than a little work out of it.
@@ -32,10 +32,10 @@ impl Sampling {
 
     /// The caller's decision stands: its trace would have holes. When too many callers say yes, the share
     /// decides among them.
-    pub(super) fn takes(&self, caller: Option<Caller>) -> bool {
+    pub(super) fn takes(&self, caller: Option<TraceParent>) -> bool {
         match caller {
-            Some(Caller { sampled: false, .. }) => false,
-            Some(Caller { trace, .. }) => {
+            Some(TraceParent { sampled: false, .. }) => false,
+            Some(TraceParent { trace, .. }) => {
                 self.has_room(self.begun.elapsed().as_secs()) || self.is_below(trace)
             }
             // Ids of traces that begin here are as random as any number.
@@ -65,8 +65,8 @@ impl Sampling {
 mod tests {
     use super::*;
 
-    fn caller(flags: &str) -> Option<Caller> {
-        Caller::read(format!("00-4bf92f3577b34da6ffffffffffffffff-00f067aa0ba902b7-{flags}").as_bytes())
+    fn caller(flags: &str) -> Option<TraceParent> {
+        TraceParent::read(format!("00-4bf92f3577b34da6ffffffffffffffff-00f067aa0ba902b7-{flags}").as_bytes())
     }
 
     fn share_of(sampling: &Sampling) -> usize {

@@ -41,7 +41,7 @@ fn after(steps: &[Step]) -> (Core, Duration) {
                 core.end(turn, outcome, now, 1.0);
             }
             TurnedAway => assert_eq!(core.admit(now), None, "{steps:?}"),
-            Heard(success) => core.heard(success, now, 1.0),
+            Heard(success) => core.record(success, now, 1.0),
             Pass(millis) => now += at(millis),
         }
     }
@@ -129,8 +129,8 @@ async fn transitions_and_refusals_are_counted() {
     for _ in 0..2 {
         breaker.admit().expect("a probe").succeeded();
     }
-    let expected = BreakerFigures { state: BreakerState::Closed, transitions: [1, 1, 1], refused: 1 };
-    assert_eq!(breaker.figures(), expected);
+    let expected = BreakerStatistics { state: BreakerState::Closed, transitions: [1, 1, 1], refused: 1 };
+    assert_eq!(breaker.statistics(), expected);
 }
 
 fn steps() -> impl Strategy<Value = Vec<(u64, u8)>> {
@@ -147,8 +147,8 @@ proptest! {
         for (pause, kind) in history {
             now += at(pause);
             match kind {
-                0 => core.heard(false, now, draw),
-                1 => core.heard(true, now, draw),
+                0 => core.record(false, now, draw),
+                1 => core.record(true, now, draw),
                 2 => under_way.extend(core.admit(now)),
                 _ => if let Some(turn) = under_way.pop().or_else(|| core.admit(now)) {
                     let outcome = [Outcome::Failure, Outcome::Success, Outcome::Nothing][usize::from(kind) - 3];

@@ -277,7 +277,7 @@ async fn an_open_breaker_answers_without_asking_the_store() {
     assert_eq!(guard.client("c").await.expect_err("open").kind, StoreErrorKind::Connection);
     assert_eq!(kind(guard.commit_something().await.expect_err("open")), StoreErrorKind::Connection);
     assert_eq!((guard.calls(), begun.elapsed()), (calls, Duration::ZERO));
-    assert_eq!(guard.breaker.figures().refused, 2);
+    assert_eq!(guard.breaker.statistics().refused, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,7 +353,7 @@ async fn a_request_whose_time_is_up_asks_nothing_any_more() {
     });
     assert!(late.await.expect("the guard answers at once").is_err());
     assert_eq!(guard.calls(), 0);
-    assert_eq!(guard.breaker.figures().state, BreakerState::Closed);
+    assert_eq!(guard.breaker.statistics().state, BreakerState::Closed);
 }
 
 /// A client that gives up early must not hide that the store hangs; one that leaves at once says nothing.

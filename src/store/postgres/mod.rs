@@ -45,7 +45,7 @@ use tokio_postgres::Row;
 
 pub use migrate::{migrate_plan, migrate_status, migrate_up};
 pub use open::{OpenError, Options};
-pub use pool::PoolFigures;
+pub use pool::PoolStatistics;
 pub use pooler::try_prepared;
 pub use sql::statements_of_the_request_path;
 pub use upkeep::row_classes;
@@ -148,12 +148,12 @@ impl Postgres {
     }
 
     /// How full the pools are, for metrics.
-    pub fn pool_figures(&self) -> Vec<PoolFigures> {
-        let mut figures = vec![self.request.figures(), self.upkeep.figures()];
-        figures.extend([self.feed.figures(), self.readers.figures()]);
-        let replicas = self.replicas.readers().map(|readers| readers.figures());
-        figures.extend(replicas.reduce(PoolFigures::and));
-        figures
+    pub fn pool_statistics(&self) -> Vec<PoolStatistics> {
+        let mut statistics = vec![self.request.statistics(), self.upkeep.statistics()];
+        statistics.extend([self.feed.statistics(), self.readers.statistics()]);
+        let replicas = self.replicas.readers().map(|readers| readers.statistics());
+        statistics.extend(replicas.reduce(PoolStatistics::and));
+        statistics
     }
 
     /// How many statements were executed since the store was opened, BEGIN and COMMIT included.

@@ -21,7 +21,7 @@ use crate::store::{StoreError, StoreErrorKind};
 
 /// How full a pool is, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolFigures {
+pub struct PoolStatistics {
     /// `request`, `upkeep`, `feed`, `read` or `replica`.
     pub name: &'static str,
     /// Connections it may have.
@@ -36,7 +36,7 @@ pub struct PoolFigures {
     pub timeouts: u64,
 }
 
-impl PoolFigures {
+impl PoolStatistics {
     /// Two pools of one name, as one.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
@@ -141,9 +141,9 @@ impl Pool {
         self.name
     }
 
-    pub(super) fn figures(&self) -> PoolFigures {
+    pub(super) fn statistics(&self) -> PoolStatistics {
         let status = self.pool.status();
-        PoolFigures {
+        PoolStatistics {
             name: self.name,
             max: status.max_size,
             size: status.size,

@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use super::{
     KEPT_PLANS,
     connect::PostgresConnector,
-    pool::{PoolFigures, closed},
+    pool::{PoolStatistics, closed},
     statements::{Failure, Param, StatementConnection, is_connection},
 };
 use crate::store::{StoreError, StoreErrorKind};
@@ -286,10 +286,10 @@ impl Readers {
         self.closed.load(Ordering::Relaxed)
     }
 
-    pub(super) fn figures(&self) -> PoolFigures {
+    pub(super) fn statistics(&self) -> PoolStatistics {
         let busy = self.slots.len() * IN_FLIGHT - self.room.available_permits();
         let size = self.slots.iter().filter(|slot| slot.live().is_some()).count();
-        PoolFigures {
+        PoolStatistics {
             name: self.name,
             max: self.slots.len(),
             size,

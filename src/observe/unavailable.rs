@@ -1,18 +1,19 @@
-//! Requests that are not answered because something is away. While it is, there may be thousands of them a
-//! second: the first is a line in the log, those after it are counted, and the count is a line now and then.
+//! Requests that are answered 503 because a dependency is unavailable. There may be thousands of them a
+//! second: the first of each cause is logged, those after it are counted, and the count is logged periodically.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
 
-/// Causes that are told apart. What repeats a number, as a time, must not make a line of its own each time.
-const MOST: usize = 4;
+/// Causes that are counted separately. A cause that contains a number, such as a time, must not make a line of
+/// its own each time.
+const MAX_CAUSES: usize = 4;
 
 static TALLY: Tally = Tally::new();
 
-/// A request that is answered 503, and why. Its own line has the id that its client was told, and is for
-/// those who look closer: it is logged at `debug`.
+/// A request that is answered 503, and why. Its own line, which has the request's id, is logged
+/// at `debug`.
 pub fn count(cause: &str) {
     tracing::debug!(cause, "returning 503");
     if TALLY.count(cause) {
@@ -27,26 +28,26 @@ pub fn report() {
     }
 }
 
-struct Tally(Mutex<Counts>);
+struct Tally(Mutex<CauseCounts>);
 
-struct Counts {
+struct CauseCounts {
     by_cause: BTreeMap<String, u64>,
     others: u64,
 }
 
 impl Tally {
     const fn new() -> Self {
-        Self(Mutex::new(Counts { by_cause: BTreeMap::new(), others: 0 }))
+        Self(Mutex::new(CauseCounts { by_cause: BTreeMap::new(), others: 0 }))
     }
 
-    /// Whether this is the first one of its cause, to be told at once. It is not counted then.
+    /// Whether this is the first one of its cause, to be logged at once. It is not counted then.
     fn count(&self, cause: &str) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.by_cause.get_mut(cause) {
             *count += 1;
             return false;
         }
-        let known = counts.by_cause.len() < MOST;
+        let known = counts.by_cause.len() < MAX_CAUSES;
         if known {
             counts.by_cause.insert(cause.to_owned(), 0);
         } else {
@@ -56,7 +57,7 @@ impl Tally {
     }
 
     /// What was counted since the last time. A cause of which there was none is forgotten, so that its
-    /// next one is told at once.
+    /// next one is logged at once.
     fn take(&self) -> Vec<(String, u64)> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.by_cause.retain(|_, count| *count > 0);
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_a_cause_is_told_and_the_others_are_counted() {
+    fn the_first_of_a_cause_is_logged_and_the_others_are_counted() {
         let tally = Tally::new();
         assert_eq!([tally.count("away"), tally.count("away"), tally.count("away")], [true, false, false]);
         assert_eq!(tally.take(), [("away".to_owned(), 2)]);
@@ -86,8 +87,8 @@ mod tests {
     #[test]
     fn causes_that_are_never_the_same_do_not_fill_the_log() {
         let tally = Tally::new();
-        let told = (0..1_000).filter(|time| tally.count(&format!("no answer within {time} ms"))).count();
-        assert_eq!(told, MOST);
-        assert_eq!(tally.take(), [("other causes".to_owned(), 1_000 - MOST as u64)]);
+        let logged = (0..1_000).filter(|time| tally.count(&format!("no answer within {time} ms"))).count();
+        assert_eq!(logged, MAX_CAUSES);
+        assert_eq!(tally.take(), [("other causes".to_owned(), 1_000 - MAX_CAUSES as u64)]);
     }
 }

@@ -16,14 +16,16 @@ use super::{Backend, Node};
 use crate::{
     cache::{CacheStats, Cached, RedisClient},
     http::Operations,
-    observe::{BreakerLevels, CacheResult, Dependency, Eviction, Lane, Metrics, PoolLevels, Source},
+    observe::{
+        BreakerLevels, CacheResult, ChangeSource, Dependency, Eviction, LaneLabel, Metrics, PoolLevels,
+    },
     provider::Provider,
-    resilience::{BreakerFigures, BreakerState},
-    store::{Guard, RevocationIndex, Store, postgres::PoolFigures},
+    resilience::{BreakerState, BreakerStatistics},
+    store::{Guard, RevocationIndex, Store, postgres::PoolStatistics},
 };
 
 /// What is found out about the store now and then, because asking is not free.
-pub(super) struct Figures {
+pub(super) struct NodeStatistics {
     pub(super) provider: Arc<Provider>,
     pub(super) backend: Backend,
     guard: Option<Arc<Guard<dyn Store>>>,
@@ -36,7 +38,7 @@ pub(super) struct Figures {
     draining: Arc<AtomicBool>,
 }
 
-impl Figures {
+impl NodeStatistics {
     pub(super) fn new(node: &Node, draining: &Arc<AtomicBool>) -> Arc<Self> {
         Arc::new(Self {
             provider: Arc::clone(&node.provider),
@@ -68,7 +70,7 @@ impl Figures {
     }
 
     /// Logs when the node begins or ceases to refuse what needs the truth: what `/health/ready` says.
-    pub(super) fn tell_readiness(&self) {
+    pub(super) fn log_readiness(&self) {
         let tail = self.cached.tail();
         let fresh = tail.is_fresh();
         if self.was_fresh.swap(fresh, Ordering::Relaxed) == fresh || self.draining.load(Ordering::Relaxed) {
@@ -102,22 +104,22 @@ impl Figures {
 
     /// Has gauges set at each scrape that cost nothing to read.
     pub(super) fn sample(self: &Arc<Self>) {
-        self.provider.metrics.beat();
+        self.provider.metrics.sample_rates();
         self.cached.measure(&self.provider.metrics);
-        let (seen, figures) = (Mutex::new(HashMap::new()), Arc::clone(self));
+        let (seen, statistics) = (Mutex::new(HashMap::new()), Arc::clone(self));
         self.provider.metrics.sample(move |metrics| {
-            let staleness = Duration::try_from_secs_f64(figures.cached.tail().staleness_seconds());
+            let staleness = Duration::try_from_secs_f64(statistics.cached.tail().staleness_seconds());
             metrics.set_feed_staleness(staleness.unwrap_or(Duration::MAX));
-            let index = figures.cached.tail().index();
+            let index = statistics.cached.tail().index();
             metrics.set_revocations(index.len(), index.overflowed_clients().len());
-            figures.provider.sign_in.passwords.sample();
-            metrics.set_lane(Lane::Signing, figures.provider.tokens.signing.queued());
+            statistics.provider.sign_in.passwords.sample();
+            metrics.set_lane(LaneLabel::Signing, statistics.provider.tokens.signing.queued());
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            for now in figures.cached.stats() {
+            for now in statistics.cached.stats() {
                 let before = seen.insert(now.cache, now).unwrap_or_default();
                 count_cache(metrics, &before, &now);
             }
-            figures.sample_dependencies(metrics);
+            statistics.sample_dependencies(metrics);
         });
         if let Some(redis) = &self.redis {
             let metrics = Arc::clone(&self.provider.metrics);
@@ -125,22 +127,22 @@ impl Figures {
         }
         let metrics = Arc::clone(&self.provider.metrics);
         self.cached.tail().on_revocation_seen(move |seconds| {
-            metrics.revocation_heard(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+            metrics.revocation_propagated(Duration::try_from_secs_f64(seconds).unwrap_or_default());
         });
     }
 
     /// Pools and breakers, of the store and of Redis.
     fn sample_dependencies(&self, metrics: &Metrics) {
         if let Some(guard) = &self.guard {
-            metrics.set_breaker(Dependency::Sql, breaker_levels(guard.breaker().figures()));
+            metrics.set_breaker(Dependency::Sql, breaker_levels(guard.breaker().statistics()));
         }
-        for PoolFigures { name, max, size, idle, timeouts, .. } in self.backend.pools() {
+        for PoolStatistics { name, max, size, idle, timeouts, .. } in self.backend.pools() {
             let in_use = size.saturating_sub(idle);
             metrics.set_pool(name, PoolLevels { in_use, idle, max, timeouts });
         }
         if let Some(redis) = &self.redis {
             metrics.set_backend_up(Dependency::Redis, redis.is_up());
-            metrics.set_breaker(Dependency::Redis, breaker_levels(redis.breaker_figures()));
+            metrics.set_breaker(Dependency::Redis, breaker_levels(redis.breaker_statistics()));
             metrics.set_redis_errors(&redis.failures().map(|(kind, count)| (kind.as_str(), count)));
         }
     }
@@ -193,8 +195,8 @@ impl Figures {
     }
 }
 
-fn breaker_levels(figures: BreakerFigures) -> BreakerLevels {
-    let BreakerFigures { state, transitions, refused } = figures;
+fn breaker_levels(statistics: BreakerStatistics) -> BreakerLevels {
+    let BreakerStatistics { state, transitions, refused } = statistics;
     BreakerLevels { state: state as usize, transitions, refused }
 }
 
@@ -206,8 +208,8 @@ fn breaker(state: BreakerState) -> &'static str {
     }
 }
 
-pub(super) fn pool(figures: &PoolFigures) -> Value {
-    let PoolFigures { name, max, size, idle, waiting, timeouts } = figures;
+pub(super) fn pool(statistics: &PoolStatistics) -> Value {
+    let PoolStatistics { name, max, size, idle, waiting, timeouts } = statistics;
     json!({ "name": name, "max": max, "size": size, "idle": idle, "waiting": waiting, "timeouts": timeouts })
 }
 
@@ -222,8 +224,8 @@ fn count_cache(metrics: &Metrics, before: &CacheStats, now: &CacheStats) {
         metrics.cache_requests(series, result, lookups);
     }
     for (source, changes) in [
-        (Source::Local, now.changed_here.saturating_sub(before.changed_here)),
-        (Source::Feed, now.changed_by_feed.saturating_sub(before.changed_by_feed)),
+        (ChangeSource::Local, now.changed_here.saturating_sub(before.changed_here)),
+        (ChangeSource::Feed, now.changed_by_feed.saturating_sub(before.changed_by_feed)),
     ] {
         metrics.cache_invalidated(series, source, changes);
     }

@@ -4,7 +4,7 @@ use super::{Endpoint, Metrics};
 
 /// A request at an endpoint where clients authenticate. Without a named client it counts nothing; what was
 /// not done when it is dropped, also because the caller went away, is a failure.
-pub struct Asked<'m> {
+pub struct CountedRequest<'m> {
     metrics: &'m Metrics,
     endpoint: Endpoint,
     client: Option<usize>,
@@ -13,12 +13,12 @@ pub struct Asked<'m> {
 
 impl Metrics {
     /// Begins to count a request.
-    pub fn asked(&self, endpoint: Endpoint) -> Asked<'_> {
-        Asked { metrics: self, endpoint, client: None, succeeded: false }
+    pub fn count_request(&self, endpoint: Endpoint) -> CountedRequest<'_> {
+        CountedRequest { metrics: self, endpoint, client: None, succeeded: false }
     }
 }
 
-impl Asked<'_> {
+impl CountedRequest<'_> {
     /// The client_id that the request presents. Only the few that were named are looked through.
     pub fn by(&mut self, client_id: &str) {
         self.client = self.metrics.labels.clients.iter().position(|named| named == client_id);
@@ -30,7 +30,7 @@ impl Asked<'_> {
     }
 }
 
-impl Drop for Asked<'_> {
+impl Drop for CountedRequest<'_> {
     fn drop(&mut self) {
         if let Some(client) = self.client {
             let at = [client, self.endpoint as usize, usize::from(self.succeeded)];

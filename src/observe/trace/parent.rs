@@ -10,13 +10,13 @@ const MAX_STATE: usize = 512;
 
 /// A `traceparent` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub struct TraceParent {
     pub(super) trace: TraceId,
     pub(super) span: SpanId,
     pub(super) sampled: bool,
 }
 
-impl Caller {
+impl TraceParent {
     /// W3C Trace Context §3.2. What is not exactly of the form is as if it were not there.
     pub fn read(header: &[u8]) -> Option<Self> {
         let (version, rest) = (byte(header.get(..2)?)?, header.get(2..55)?);
@@ -88,19 +88,19 @@ mod tests {
 
     #[test]
     fn a_traceparent_is_read() {
-        let read = Caller::read(GOOD.as_bytes()).unwrap();
+        let read = TraceParent::read(GOOD.as_bytes()).unwrap();
         assert_eq!(read.trace.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!((read.span.to_string(), read.sampled), ("00f067aa0ba902b7".to_owned(), true));
         for (flags, sampled) in [("00", false), ("02", false), ("03", true), ("ff", true)] {
             let text = format!("{}{flags}", &GOOD[..53]);
-            assert_eq!(Caller::read(text.as_bytes()).unwrap().sampled, sampled, "{text}");
+            assert_eq!(TraceParent::read(text.as_bytes()).unwrap().sampled, sampled, "{text}");
         }
     }
 
     #[test]
     fn a_later_version_may_say_more() {
         for text in [GOOD.replacen("00", "01", 1), format!("{}-more", GOOD.replacen("00", "cc", 1))] {
-            assert!(Caller::read(text.as_bytes()).is_some(), "{text}");
+            assert!(TraceParent::read(text.as_bytes()).is_some(), "{text}");
         }
     }
 
@@ -124,7 +124,7 @@ mod tests {
             zeros("00f067aa0ba902b7"),
             "é".repeat(40),
         ] {
-            assert_eq!(Caller::read(text.as_bytes()), None, "{text}");
+            assert_eq!(TraceParent::read(text.as_bytes()), None, "{text}");
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_header_makes_it_panic(header in proptest::collection::vec(0u8.., 0..70)) {
-            let _ = Caller::read(&header);
+            let _ = TraceParent::read(&header);
             let _ = state([&*header].into_iter());
         }
     }
