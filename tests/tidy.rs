@@ -7,6 +7,8 @@
 
 #[path = "tidy/agreement.rs"]
 mod agreement;
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/image.rs"]

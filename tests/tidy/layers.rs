@@ -170,7 +170,7 @@ fn imports(source: &Source, module: &[&str]) -> Vec<(usize, String)> {
 }
 
 /// Expands `a::{b, c::d}` to its paths; returns what follows.
-fn expand<'c>(prefix: &str, code: &'c str, found: &mut dyn FnMut(String)) -> &'c str {
+pub fn expand<'c>(prefix: &str, code: &'c str, found: &mut dyn FnMut(String)) -> &'c str {
     let code = code.trim_start();
     if let Some(mut rest) = code.strip_prefix('{') {
         loop {
