@@ -14,7 +14,7 @@ fn is_unavailable(answer: &Answer) -> bool {
 /// I8
 #[tokio::test]
 async fn a_stalled_store_is_told_within_the_deadline_while_metadata_is_still_served() {
-    let app = TestApp::start_with(&[("CHANCERY_SERVER_REQUEST_TIMEOUT", "300ms")]).await;
+    let app = TestApp::start_with(&[("CHANCERY_SERVER_REQUEST_TIMEOUT", "2s")]).await;
     let client = app.client("app", |_| {}).await;
     let user = app.user("alice").await;
     let before = app.authorized(&client, &user, "openid offline_access").await;
@@ -29,7 +29,7 @@ async fn a_stalled_store_is_told_within_the_deadline_while_metadata_is_still_ser
     let (refused, ()) = futures_util::future::join(refresh, metadata).await;
     assert!(is_unavailable(&refused), "{refused:?}");
     // SQLite itself would have waited for five seconds.
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(4500), "{:?}", begun.elapsed());
     drop(stall);
 }
 
@@ -83,7 +83,8 @@ async fn more_requests_than_a_worker_may_have_in_hand_are_refused_at_once() {
 async fn the_time_that_a_body_takes_is_not_counted() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let settings = [("CHANCERY_SERVER_REQUEST_TIMEOUT", "100ms"), ("CHANCERY_SERVER_BODY_TIMEOUT", "300ms")];
+    // The server's own first writes are given no longer than a request, on a machine that is busy.
+    let settings = [("CHANCERY_SERVER_REQUEST_TIMEOUT", "2s"), ("CHANCERY_SERVER_BODY_TIMEOUT", "4s")];
     let app = TestApp::start_with(&settings).await;
     let address = app.url.trim_start_matches("http://").to_owned();
     let mut stream = tokio::net::TcpStream::connect(&address).await.expect("a connection");
@@ -93,7 +94,7 @@ async fn the_time_that_a_body_takes_is_not_counted() {
     );
     stream.write_all(head.as_bytes()).await.expect("the head is sent");
     let mut answer = String::new();
-    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer));
+    let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_string(&mut answer));
     read.await.expect("an answer").expect("text");
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     let metrics = app.get_operations("/metrics").await.body;
