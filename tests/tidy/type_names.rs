@@ -7,44 +7,13 @@ use crate::{
     source::{Source, sources},
 };
 
-/// Names that may stay doubled, with the reason.
-const PERMANENT: &[(&str, &str)] =
-    &[("Command", "clap's subcommands: each group of commands has one, and none is imported by name")];
-
 /// Names that are still doubled, and how often they occur. The list only shrinks: rename one, and take its
 /// line away (or lower its number).
 const DOUBLED: &str = "
-Addresses 2
-Cache 2
-Caller 2
-Facts 2
-Failure 2
-Family 2
-Figures 2
-Grant 2
-Keys 3
 Lane 2
-Lines 2
-Metrics 2
-Moment 2
 Need 2
-Params 2
-Place 3
-Postgres 2
-Queue 2
-Reading 2
-Resource 2
 Rotation 2
-Session 2
-Shape 2
-Shared 2
-Source 2
 Spends 2
-Store 2
-Tls 2
-Turn 3
-Value 2
-Waiting 2
 ";
 
 #[test]
@@ -91,12 +60,11 @@ fn doubled(sources: &[Source], listed: &str) -> Vec<String> {
     let mut findings = Vec::new();
     for (name, places) in places {
         let (times, may) = (places.len(), listed.remove(name));
-        let permanent = PERMANENT.iter().any(|(exempt, _)| *exempt == name);
         match may {
             Some(may) if may < times => findings.push(format!(
                 "tests/tidy/type_names.rs:1: {name} is listed {may} times and declared {times} times; correct the list"
             )),
-            None if times > 1 && !permanent => {
+            None if times > 1 => {
                 let places: Vec<String> = places.into_values().collect();
                 findings.push(format!("{}: {name} is declared {times} times; say of each what it is", places.join(", ")));
             }
