@@ -141,17 +141,19 @@ def fill_sqlite(site: Site, families: int) -> None:
         return [column[0] for column in cursor.description], list(cursor.fetchone())
 
     family_columns, family = template("families")
-    token_columns, token = template("refresh_tokens", "spent_by IS NULL")
-    at = {name: token_columns.index(name) for name in ("id", "digest", "family")}
+    row_columns, row = template("rotations")
+    # As after a sign-in, with nothing rotated yet.
+    for name, value in {"generation": 0, "previous": None, "retry_request": None, "rotated_by": None}.items():
+        row[row_columns.index(name)] = value
+    at = {name: row_columns.index(name) for name in ("digest", "family")}
 
     def rows() -> Iterator[tuple[list, list]]:
         for family_id in identifiers(families):
-            new_family, new_token = list(family), list(token)
+            new_family, new_row = list(family), list(row)
             new_family[family_columns.index("id")] = family_id
-            new_token[at["id"]] = family_id[:6] + secrets.token_bytes(10)
-            new_token[at["digest"]] = secrets.token_bytes(32)
-            new_token[at["family"]] = family_id
-            yield new_family, new_token
+            new_row[at["digest"]] = secrets.token_bytes(32)
+            new_row[at["family"]] = family_id
+            yield new_family, new_row
 
     def insert(table: str, columns: list[str]) -> str:
         return f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})"
@@ -161,11 +163,11 @@ def fill_sqlite(site: Site, families: int) -> None:
     def write() -> None:
         with store:
             store.executemany(insert("families", family_columns), [family for family, _ in batch])
-            store.executemany(insert("refresh_tokens", token_columns), [token for _, token in batch])
+            store.executemany(insert("rotations", row_columns), [row for _, row in batch])
         batch.clear()
 
-    for row in rows():
-        batch.append(row)
+    for pair in rows():
+        batch.append(pair)
         if len(batch) == 50_000:
             write()
     write()
@@ -182,9 +184,9 @@ INSERT INTO families
 SELECT made.id, client, client_epoch, user_id, user_epoch, session, auth_time, refreshable, offline, created_at,
        expires_at, revoked_at, doc
 FROM made, (SELECT * FROM families LIMIT 1) AS template;
-INSERT INTO refresh_tokens (id, digest, family, client, created_at, expires_at)
-SELECT gen_random_uuid(), sha256(uuid_send(made.id)), made.id, client, created_at, expires_at
-FROM made, (SELECT * FROM refresh_tokens WHERE spent_by IS NULL LIMIT 1) AS template;
+INSERT INTO rotations (family, generation, digest, issued_us, expires_at, expiry_day)
+SELECT made.id, 0, sha256(uuid_send(made.id)), issued_us, expires_at, expiry_day
+FROM made, (SELECT * FROM rotations LIMIT 1) AS template;
 ANALYZE;
 """
 

@@ -2,11 +2,14 @@
 
 use std::hint::black_box;
 
-use chancery::crypto::{
-    digest::{equal, s256, sha256},
-    keys::{MasterKey, MasterKeys},
-    opaque::{Opaque, Opaques},
-    random::Random,
+use chancery::{
+    crypto::{
+        digest::{equal, s256, sha256},
+        keys::{MasterKey, MasterKeys},
+        opaque::{Opaque, Opaques},
+        random::Random,
+    },
+    model::FamilyId,
 };
 use criterion::Criterion;
 use zeroize::Zeroizing;
@@ -31,11 +34,14 @@ pub fn measure(criterion: &mut Criterion) {
     compare(criterion, "compare", 1, ways);
     let masters = MasterKeys::new(vec![MasterKey::new(Zeroizing::new([1; 32]))]).expect("a good key");
     let (opaques, random) = (Opaques::new(&masters), Random::os());
-    let (text, _) = opaques.issue(Opaque::RefreshToken, &random);
-    let garbage = text.expose().replace("chy_rt_", "chy_ac_");
+    let (text, _) = opaques.issue(Opaque::ClientSecret, &random);
+    let (refresh, _) = opaques.issue_refresh_token(FamilyId::default(), 1, &random);
+    let garbage = text.expose().replace("chy_cs_", "chy_ac_");
     let ways = vec![
-        Way::new("issue", || opaques.issue(Opaque::RefreshToken, &random)),
-        Way::new("recognise", || opaques.digest_of(Opaque::RefreshToken, black_box(text.expose()))),
+        Way::new("issue", || opaques.issue(Opaque::ClientSecret, &random)),
+        Way::new("recognise", || opaques.digest_of(Opaque::ClientSecret, black_box(text.expose()))),
+        Way::new("issue a refresh token", || opaques.issue_refresh_token(FamilyId::default(), 1, &random)),
+        Way::new("recognise a refresh token", || opaques.refresh_token(black_box(refresh.expose()))),
         Way::new("refuse garbage", || opaques.digest_of(Opaque::Code, black_box(&garbage))),
     ];
     compare(criterion, "opaque value", 1, ways);

@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chancery::{
     app::{Node, default_client},
     config::Config,
-    crypto::{opaque::Opaque, random::Random},
+    crypto::random::Random,
     model::*,
     protocol::{ClientRequest, Params},
     provider::Provider,
@@ -20,7 +20,7 @@ use chancery::{
 };
 use tokio::runtime::Runtime;
 
-pub use records::{VERIFIER, claims, code_facts, family, refresh_facts, secret, user};
+pub use records::{VERIFIER, claims, code_facts, family, presented, refresh_facts, secret, user};
 
 /// Where the clock stands.
 pub const START: UnixTime = UnixTime(1_800_000_000);
@@ -224,13 +224,11 @@ impl Site {
         let client = provider.store.client(SEALED).await.expect("the store answers").expect("a client");
         let user = user();
         let family = family(&client, &user);
-        let (text, digest) = provider.opaque.issue(Opaque::RefreshToken, &provider.random);
-        let id = RowId(provider.random.id(provider.clock.millis()));
-        let token = RefreshToken::unspent(id, digest, &family, START, START.plus(86_400));
+        let (text, token) = provider.opaque.issue_refresh_token(family.id, 0, &provider.random);
         self.commit(vec![
             Effect::InsertUser(Box::new(user)),
             Effect::InsertFamily(Box::new(family)),
-            Effect::InsertRefreshToken(Box::new(token)),
+            Effect::InsertRefreshToken { token, expires_at: START.plus(86_400) },
         ])
         .await;
         let form = format!("grant_type=refresh_token&refresh_token={}", text.expose());

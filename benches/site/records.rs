@@ -9,7 +9,7 @@ use chancery::{
     protocol::{
         Policy,
         access_token::AccessClaims,
-        grants::{Facts, Loaded},
+        grants::{Facts, Loaded, PresentedToken},
     },
 };
 
@@ -77,13 +77,20 @@ pub fn claims(client: &Client) -> AccessClaims {
     }
 }
 
+/// The current refresh token of a family, with its row.
+pub fn presented(family: &Family) -> PresentedToken {
+    let token = RefreshToken { family: family.id, generation: 0, digest: Digest([1; 32]) };
+    let (issued_at, expires_at) = (START, START.plus(86_400));
+    let rotation = Rotation { current: token, issued_at, expires_at, stands: true, last: None };
+    PresentedToken { token, rotation }
+}
+
 /// All that the refresh token grant asks for.
 pub fn refresh_facts<'p>(policy: &'p Policy, client: &Arc<Client>) -> Facts<'p> {
-    let (user, id) = (user(), RowId(Id::new(START.0 * 1000, [9; 10])));
+    let user = user();
     let family = family(client, &user);
-    let token = RefreshToken::unspent(id, Digest([1; 32]), &family, START, START.plus(86_400));
     let mut facts = Facts::new(START, policy, Arc::clone(client), None, Vec::new());
-    facts.refresh_token = Loaded::Found(token);
+    facts.refresh_token = Loaded::Found(presented(&family));
     facts.family = Loaded::Found(Arc::new(family));
     facts.user = Loaded::Found(Arc::new(user));
     facts

@@ -73,10 +73,9 @@ fn token_ways(client: &Arc<Client>) -> Vec<Way<'static>> {
     let claims = site::claims(client);
     let user = site::user();
     let family = site::family(client, &user);
-    let id = RowId::default();
-    let refresh = RefreshToken::unspent(id, Digest([1; 32]), &family, START, START.plus(900));
+    let refresh = site::presented(&family);
     let (claims_too, user_too, client) = (claims.clone(), user.clone(), Arc::clone(client));
-    let (caller, owner, refresh_too) = (Arc::clone(&client), Arc::clone(&client), refresh.clone());
+    let (caller, owner, refresh_too) = (Arc::clone(&client), Arc::clone(&client), family.clone());
     let refreshed = move || {
         introspect::refresh_facts(black_box(&refresh), &family, &user, &caller, START).expect("it stands")
     };

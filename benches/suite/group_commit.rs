@@ -4,6 +4,7 @@
 //! as soon as the last is durable.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
@@ -13,6 +14,8 @@ use std::{
 };
 
 use chancery::{
+    app::default_client,
+    config::Config,
     model::*,
     store::{
         postgres::{self, Postgres},
@@ -37,7 +40,7 @@ const NOW: UnixTime = UnixTime(1_700_000_000);
 struct Variant {
     name: &'static str,
     store: Arc<dyn Store>,
-    callers: Vec<Caller>,
+    callers: Vec<RefreshToken>,
     rates: Vec<f64>,
 }
 
@@ -128,17 +131,18 @@ impl Variant {
     /// Every caller rotates its token so many times.
     async fn rotate(&mut self, rounds: u64) -> Duration {
         let (store, begun) = (&self.store, Instant::now());
-        let each = self.callers.iter_mut().map(async |(family, token)| {
+        let each = self.callers.iter_mut().map(async |token| {
             for _ in 0..rounds {
-                let next = fresh(family);
+                let next = token.successor(digest());
                 let spend = Spend::Refresh {
-                    id: token.id,
-                    successor: next.id,
+                    token: *token,
+                    successor: next.digest,
+                    expires_at: NOW.plus(86_400),
                     retry_request: Digest([1; 32]),
                     retry_answer: Some(vec![2; 200]),
                 };
-                let effects = vec![Effect::InsertRefreshToken(next.clone().into())];
-                let rotation = Commit { id: CommitId(id()), at: NOW, spend: Some(spend), effects };
+                let rotation =
+                    Commit { id: CommitId(id()), at: NOW, spend: Some(spend), effects: Vec::new() };
                 store.commit(rotation).await.expect("it is rotated");
                 *token = next;
             }
@@ -148,20 +152,21 @@ impl Variant {
     }
 }
 
-type Caller = (Family, RefreshToken);
-
-async fn stored(store: &Arc<dyn Store>) -> Vec<Caller> {
+async fn stored(store: &Arc<dyn Store>) -> Vec<RefreshToken> {
     let mut callers = Vec::new();
     for _ in 0..CALLERS {
         let family = family();
-        let token = fresh(&family);
+        let token = RefreshToken { family: family.id, generation: 0, digest: digest() };
+        let (client, user) = people(&family);
         let effects = vec![
-            Effect::InsertFamily(family.clone().into()),
-            Effect::InsertRefreshToken(token.clone().into()),
+            Effect::InsertClient(client.into()),
+            Effect::InsertUser(user.into()),
+            Effect::InsertFamily(family.into()),
+            Effect::InsertRefreshToken { token, expires_at: NOW.plus(86_400) },
         ];
         let commit = Commit { id: CommitId(id()), at: NOW, spend: None, effects };
         store.commit(commit).await.expect("it is stored");
-        callers.push((family, token));
+        callers.push(token);
     }
     callers
 }
@@ -186,10 +191,19 @@ fn family() -> Family {
     }
 }
 
-fn fresh(family: &Family) -> RefreshToken {
+/// A rotation holds that they stand.
+fn people(family: &Family) -> (Client, User) {
+    let issuer = ("CHANCERY_SERVER_ISSUER".to_owned(), "http://127.0.0.1:8080".to_owned());
+    let config = Config::load(None, &BTreeMap::from([issuer])).expect("a good configuration");
+    let client = Client { key: family.client, ..default_client(&config, &family.id.to_string()) };
+    let user = User { id: family.user, username: family.id.to_string(), ..User::default() };
+    (client, user)
+}
+
+fn digest() -> Digest {
     let mut digest = [0; 32];
     getrandom::fill(&mut digest).expect("randomness");
-    RefreshToken::unspent(RowId(id()), Digest(digest), family, NOW, NOW.plus(86_400))
+    Digest(digest)
 }
 
 /// As the server makes them: of the moment, then random.

@@ -101,31 +101,32 @@ CREATE INDEX codes_family ON codes (family);
 -- A spent code is kept as long as its family, so that a replay can revoke it.
 CREATE INDEX codes_expiry ON codes (expires_at) WHERE spent_by IS NULL;
 
--- No index names a column that a rotation sets. The page has room for both versions of each row.
-CREATE TABLE refresh_tokens (
-    id            uuid   NOT NULL PRIMARY KEY,
+-- Where the refresh tokens of a family stand: one row a family, however often they are rotated. A token
+-- names its row, so there is no index of digests. `issued_us` (microseconds, by this server's clock) is
+-- when the current token was issued, which is when the previous one was spent; it is also how that one's
+-- answer is found. Of the columns that a rotation sets only `expiry_day` has an index, and that moves at
+-- most once a day.
+CREATE TABLE rotations (
+    family        uuid   NOT NULL PRIMARY KEY,
+    generation    bigint NOT NULL,
     digest        bytea  NOT NULL,
-    family        uuid   NOT NULL,
-    client        uuid   NOT NULL,
-    created_at    bigint NOT NULL,
+    issued_us     bigint NOT NULL,
     expires_at    bigint NOT NULL,
-    spent_by      uuid,
-    spent_at      bigint,
-    successor     uuid,
-    retry_request bytea
-) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-CREATE UNIQUE INDEX refresh_tokens_digest ON refresh_tokens (digest);
-CREATE INDEX refresh_tokens_family ON refresh_tokens (family);
-CREATE INDEX refresh_tokens_expiry ON refresh_tokens (expires_at);
+    expiry_day    bigint NOT NULL,
+    previous      bytea,
+    retry_request bytea,
+    rotated_by    uuid
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+CREATE INDEX rotations_expiry ON rotations (expiry_day);
 
--- The sealed answers of rotations, by the token that was rotated. They live for a minute, which is
--- why they are not columns of a table that is kept for months.
+-- The sealed answers of rotations, which live for a minute: appended in the order of time, deleted from
+-- the front.
 CREATE TABLE retry_answers (
-    id       uuid   NOT NULL PRIMARY KEY,
-    spent_at bigint NOT NULL,
-    answer   bytea  NOT NULL
+    issued_us bigint NOT NULL,
+    family    uuid   NOT NULL,
+    answer    bytea  NOT NULL,
+    PRIMARY KEY (issued_us, family)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
-CREATE INDEX retry_answers_spent ON retry_answers (spent_at);
 
 CREATE TABLE revocations (
     kind       smallint NOT NULL,

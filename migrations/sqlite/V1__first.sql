@@ -95,23 +95,30 @@ CREATE INDEX codes_family ON codes (family);
 -- A spent code is kept as long as its family, so that a replay can revoke it.
 CREATE INDEX codes_expiry ON codes (expires_at) WHERE spent_by IS NULL;
 
-CREATE TABLE refresh_tokens (
-    id            BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+-- Where the refresh tokens of a family stand: one row a family, however often they are rotated. A token
+-- names its row, so there is no index of digests. `issued_us` (microseconds) is when the current token was
+-- issued, which is when the previous one was spent; it is also how that one's answer is found.
+CREATE TABLE rotations (
+    family        BLOB    NOT NULL PRIMARY KEY CHECK (length(family) = 16),
+    generation    INTEGER NOT NULL,
     digest        BLOB    NOT NULL,
-    family        BLOB    NOT NULL,
-    client        BLOB    NOT NULL,
-    created_at    INTEGER NOT NULL,
+    issued_us     INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL,
-    spent_by      BLOB,
-    spent_at      INTEGER,
-    successor     BLOB,
+    expiry_day    INTEGER NOT NULL,
+    previous      BLOB,
     retry_request BLOB,
-    retry_answer  BLOB
+    rotated_by    BLOB
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX refresh_tokens_digest ON refresh_tokens (digest);
-CREATE INDEX refresh_tokens_family ON refresh_tokens (family);
-CREATE INDEX refresh_tokens_expiry ON refresh_tokens (expires_at);
-CREATE INDEX refresh_tokens_retry ON refresh_tokens (spent_at) WHERE retry_answer IS NOT NULL;
+CREATE INDEX rotations_expiry ON rotations (expiry_day);
+
+-- The sealed answers of rotations, which live for a minute: appended in the order of time, deleted from
+-- the front.
+CREATE TABLE retry_answers (
+    issued_us INTEGER NOT NULL,
+    family    BLOB    NOT NULL CHECK (length(family) = 16),
+    answer    BLOB    NOT NULL,
+    PRIMARY KEY (issued_us, family)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE revocations (
     kind       INTEGER NOT NULL,

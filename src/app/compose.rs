@@ -23,7 +23,7 @@ use crate::{
     },
     model::Secret,
     observe::Metrics,
-    protocol::{Policy, key_rotation::Rotation, registration::MAX_ACCESS_LIFETIME},
+    protocol::{Policy, key_rotation::KeyRotation, registration::MAX_ACCESS_LIFETIME},
     provider::{IssuerContext, Provider, SigningLane, password::PasswordLane},
     resilience::{Breaker, BreakerOptions, Clock},
     store::{Guard, GuardOptions, Store, sqlite::ServeLock},
@@ -39,7 +39,7 @@ pub struct Node {
     /// The use cases.
     pub provider: Arc<Provider>,
     /// When signing keys change.
-    pub rotation: Rotation,
+    pub rotation: KeyRotation,
     pub(super) backend: Backend,
     /// What stands before the store of a node that serves.
     pub(super) guard: Option<Arc<Guard<dyn Store>>>,

@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Fault},
     http::pages::PagesError,
     model::*,
-    protocol::{grants::GRANTS, key_rotation::Rotation, registration::MAX_ACCESS_LIFETIME},
+    protocol::{grants::GRANTS, key_rotation::KeyRotation, registration::MAX_ACCESS_LIFETIME},
     provider::{KeyChangeError, ProviderError, admin::AdminError},
     store::{StoreError, postgres, sqlite::OpenError},
 };
@@ -90,8 +90,8 @@ impl AppError {
 }
 
 /// The rules of key rotation that a configuration gives.
-pub fn rotation(config: &Config) -> Rotation {
-    Rotation {
+pub fn rotation(config: &Config) -> KeyRotation {
+    KeyRotation {
         algorithms: config.keys.algorithms.clone(),
         period: config.keys.rotation,
         // R50: every cached key set has the next key, wherever it was fetched. The staleness is not

@@ -12,7 +12,7 @@ use super::{Node, statistics::NodeStatistics};
 use crate::{
     http::tls::{Certificate, Renewal},
     observe::{Metrics, unavailable},
-    protocol::key_rotation::Rotation,
+    protocol::key_rotation::KeyRotation,
     provider::Provider,
 };
 
@@ -194,7 +194,7 @@ impl Tasks {
 
 /// Follows the schedule; what another node does is heard by the feed. The first round makes what an
 /// empty store lacks; an RSA key takes a moment.
-async fn keep_keys(provider: Arc<Provider>, rules: Rotation, stopped: impl Future<Output = ()>) {
+async fn keep_keys(provider: Arc<Provider>, rules: KeyRotation, stopped: impl Future<Output = ()>) {
     let mut stopped = std::pin::pin!(stopped);
     let mut ticks = tokio::time::interval(MINUTE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

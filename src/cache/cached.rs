@@ -214,8 +214,8 @@ impl<S: Store + ?Sized> Grants for Cached<S> {
         self.store.code(digest).await
     }
 
-    async fn refresh_token(&self, digest: &Digest) -> Result<Option<RefreshToken>, StoreError> {
-        self.store.refresh_token(digest).await
+    async fn rotation(&self, token: &RefreshToken, now: UnixTime) -> Result<Option<Rotation>, StoreError> {
+        self.store.rotation(token, now).await
     }
 
     async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {

@@ -329,7 +329,7 @@ impl Grants for Fake {
     async fn code(&self, _: &Digest) -> Result<Option<Code>, StoreError> {
         self.row(|_| None).await
     }
-    async fn refresh_token(&self, _: &Digest) -> Result<Option<RefreshToken>, StoreError> {
+    async fn rotation(&self, _: &RefreshToken, _: UnixTime) -> Result<Option<Rotation>, StoreError> {
         self.row(|_| None).await
     }
     async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {

@@ -17,6 +17,7 @@ pub mod keys;
 pub mod opaque;
 pub mod password;
 pub mod random;
+pub mod refresh_token;
 mod retry;
 pub mod seal;
 pub mod sign;

@@ -1,8 +1,8 @@
-//! Opaque values: codes, refresh tokens, client secrets, session and CSRF cookies.
+//! Opaque values: codes, client secrets, session and CSRF cookies.
 //!
 //! Text = prefix ‖ base64url(32 random bytes ‖ 8-byte MAC). The store keeps the digest. The MAC proves
 //! nothing about the holder; it is there so that garbage costs no statement, and covers the prefix, so
-//! that a value of one kind is never another's.
+//! that a value of one kind is never another's. A refresh token also names its row (`refresh_token.rs`).
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -15,16 +15,14 @@ use super::keys::{MasterKeys, Purpose};
 use super::random::Random;
 use crate::model::{Digest, Secret};
 
-const RANDOM: usize = 32;
-const MAC: usize = 8;
+pub(super) const RANDOM: usize = 32;
+pub(super) const MAC: usize = 8;
 
 /// The kinds of opaque values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Opaque {
     /// An authorization code (RFC 6749 §4.1.2).
     Code,
-    /// A refresh token (RFC 6749 §1.5).
-    RefreshToken,
     /// A client secret (RFC 6749 §2.3.1).
     ClientSecret,
     /// The value of a session cookie.
@@ -37,14 +35,12 @@ pub enum Opaque {
 
 impl Opaque {
     /// Every kind there is.
-    pub const ALL: [Self; 6] =
-        [Self::Code, Self::RefreshToken, Self::ClientSecret, Self::Session, Self::Transaction, Self::Csrf];
+    pub const ALL: [Self; 5] = [Self::Code, Self::ClientSecret, Self::Session, Self::Transaction, Self::Csrf];
 
     /// What the value begins with.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Code => "chy_ac_",
-            Self::RefreshToken => "chy_rt_",
             Self::ClientSecret => "chy_cs_",
             Self::Session => "chy_se_",
             Self::Transaction => "chy_tx_",
@@ -73,7 +69,7 @@ impl Opaques {
     pub fn issue(&self, kind: Opaque, random: &Random) -> (Secret<String>, Digest) {
         let mut bytes = Zeroizing::new([0; RANDOM + MAC]);
         random.fill(&mut bytes[..RANDOM]);
-        let mac = mac(self.keys.first().expect("there is a master key"), kind, &bytes[..RANDOM]);
+        let mac = self.mac(kind.prefix(), &bytes[..RANDOM]);
         bytes[RANDOM..].copy_from_slice(&mac);
         let mut text = String::with_capacity(kind.prefix().len() + base64url::encoded_len(RANDOM + MAC));
         text.push_str(kind.prefix());
@@ -87,12 +83,22 @@ impl Opaques {
         let encoded = text.strip_prefix(kind.prefix())?;
         let bytes = Zeroizing::new(base64url::decode_array::<{ RANDOM + MAC }>(encoded)?);
         let (random, given) = bytes.split_at(RANDOM);
+        self.is_mac(kind.prefix(), random, given).then(|| sha256(text.as_bytes()))
+    }
+
+    /// What is appended to a value that is issued now.
+    pub(super) fn mac(&self, prefix: &str, value: &[u8]) -> [u8; MAC] {
+        mac(self.keys.first().expect("there is a master key"), prefix, value)
+    }
+
+    /// Whether that was appended to a value when it was issued, under any master key.
+    pub(super) fn is_mac(&self, prefix: &str, value: &[u8], given: &[u8]) -> bool {
         // No early exit: the time must not tell which key issued it.
         let ours = self
             .keys
             .iter()
-            .fold(Choice::from(0), |found, key| found | mac(key, kind, random).as_slice().ct_eq(given));
-        bool::from(ours).then(|| sha256(text.as_bytes()))
+            .fold(Choice::from(0), |found, key| found | mac(key, prefix, value).as_slice().ct_eq(given));
+        ours.into()
     }
 }
 
@@ -102,10 +108,10 @@ impl std::fmt::Debug for Opaques {
     }
 }
 
-fn mac(key: &Hmac<Sha256>, kind: Opaque, random: &[u8]) -> [u8; MAC] {
+fn mac(key: &Hmac<Sha256>, prefix: &str, value: &[u8]) -> [u8; MAC] {
     let mut mac = key.clone();
-    mac.update(kind.prefix().as_bytes());
-    mac.update(random);
+    mac.update(prefix.as_bytes());
+    mac.update(value);
     let digest: [u8; 32] = mac.finalize().into_bytes().into();
     *digest.first_chunk().expect("a digest is longer than its MAC")
 }
@@ -169,18 +175,18 @@ mod tests {
     #[test]
     fn every_mutation_is_refused() {
         let opaques = opaques(&[1]);
-        let (text, _) = opaques.issue(Opaque::RefreshToken, &Random::os());
+        let (text, _) = opaques.issue(Opaque::ClientSecret, &Random::os());
         let text = text.expose();
         for end in 0..text.len() {
-            assert_eq!(opaques.digest_of(Opaque::RefreshToken, &text[..end]), None);
+            assert_eq!(opaques.digest_of(Opaque::ClientSecret, &text[..end]), None);
         }
         for suffix in ["A", "=", "==", "\n", "é"] {
-            assert_eq!(opaques.digest_of(Opaque::RefreshToken, &format!("{text}{suffix}")), None);
+            assert_eq!(opaques.digest_of(Opaque::ClientSecret, &format!("{text}{suffix}")), None);
         }
         for at in 0..text.len() {
             for with in "Aa0-_+/=é".chars().filter(|with| !text[at..].starts_with(*with)) {
                 let changed = format!("{}{with}{}", &text[..at], &text[at + 1..]);
-                assert_eq!(opaques.digest_of(Opaque::RefreshToken, &changed), None, "{at}: {with}");
+                assert_eq!(opaques.digest_of(Opaque::ClientSecret, &changed), None, "{at}: {with}");
             }
         }
     }

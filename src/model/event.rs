@@ -7,6 +7,9 @@ pub enum SecurityEvent {
     CodeReplay,
     /// A rotated refresh token was presented outside the retry window; its family was revoked.
     RefreshReuse,
+    /// A refresh token was presented that is newer than its row, or another of the same generation: the
+    /// store has lost what it acknowledged (a failover, a restored backup). Its family was revoked.
+    StoreBehind,
     /// A rotated refresh token was answered again inside the retry window.
     RefreshRetry,
     /// A code was presented with a wrong `code_verifier`.
@@ -29,9 +32,10 @@ pub enum SecurityEvent {
 
 impl SecurityEvent {
     /// Every event, for the metric's initial series.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CodeReplay,
         Self::RefreshReuse,
+        Self::StoreBehind,
         Self::RefreshRetry,
         Self::PkceMismatch,
         Self::PkceDowngrade,
@@ -48,6 +52,7 @@ impl SecurityEvent {
         match self {
             Self::CodeReplay => "code_replay",
             Self::RefreshReuse => "refresh_reuse",
+            Self::StoreBehind => "store_behind",
             Self::RefreshRetry => "refresh_retry",
             Self::PkceMismatch => "pkce_mismatch",
             Self::PkceDowngrade => "pkce_downgrade",
@@ -63,7 +68,7 @@ impl SecurityEvent {
     /// The `severity` label.
     pub const fn severity(self) -> &'static str {
         match self {
-            Self::CodeReplay | Self::RefreshReuse => "critical",
+            Self::CodeReplay | Self::RefreshReuse | Self::StoreBehind => "critical",
             Self::RefreshRetry | Self::ScopeEscalation | Self::RedirectUriRejected => "info",
             _ => "warning",
         }

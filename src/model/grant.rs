@@ -75,59 +75,59 @@ pub struct Code {
     pub spent_by: Option<CommitId>,
 }
 
-/// A refresh token (RFC 6749 §1.5), single-use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a refresh token says of itself (RFC 6749 §1.5): the row it names, and which it was of that row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
-    /// Row key.
-    pub id: RowId,
+    /// The authorization it belongs to, whose row it names.
+    pub family: FamilyId,
+    /// How many of the family's tokens came before it.
+    pub generation: u64,
     /// Digest of the token.
     pub digest: Digest,
-    /// The authorization it belongs to.
-    pub family: FamilyId,
-    /// The client it was issued to.
-    pub client: ClientKey,
-    /// When it was issued.
-    pub created_at: UnixTime,
-    /// It cannot be used from then on: the earlier of idle and absolute lifetime.
-    pub expires_at: UnixTime,
-    /// The commit that rotated it.
-    pub spent_by: Option<CommitId>,
-    /// When it was rotated.
-    pub spent_at: Option<UnixTime>,
-    /// The token that took its place.
-    pub successor: Option<RowId>,
-    /// Whether the successor is itself spent. Read, never written.
-    pub successor_spent: bool,
-    /// Digest of the scope and resource that the rotating request asked for.
-    pub retry_request: Option<Digest>,
-    /// The answer given at rotation, sealed under a key derived from the token itself.
-    pub retry_answer: Option<Vec<u8>>,
 }
 
 impl RefreshToken {
-    /// A token that was not used yet.
-    pub fn unspent(
-        id: RowId,
-        digest: Digest,
-        family: &Family,
-        created_at: UnixTime,
-        expires_at: UnixTime,
-    ) -> Self {
-        Self {
-            id,
-            digest,
-            family: family.id,
-            client: family.client,
-            created_at,
-            expires_at,
-            spent_by: None,
-            spent_at: None,
-            successor: None,
-            successor_spent: false,
-            retry_request: None,
-            retry_answer: None,
-        }
+    /// The token that takes its place.
+    pub fn successor(&self, digest: Digest) -> Self {
+        Self { generation: self.generation + 1, digest, ..*self }
     }
+}
+
+/// Where the refresh tokens of a family stand: one row a family, however often they are rotated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// The only token that can be used.
+    pub current: RefreshToken,
+    /// When it was issued, which is when the one before it was spent.
+    pub issued_at: UnixTime,
+    /// It cannot be used from then on: the earlier of idle and absolute lifetime.
+    pub expires_at: UnixTime,
+    /// Whether family, user and client stood in the primary when the row was read. Read, never written.
+    pub stands: bool,
+    /// How the current token came to be; `None` for the first one.
+    pub last: Option<LastRotation>,
+}
+
+/// The last rotation of a family's refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRotation {
+    /// Digest of the token that was spent.
+    pub previous: Digest,
+    /// Digest of the scope and resource that its request asked for.
+    pub request: Digest,
+    /// The commit that did it.
+    pub by: CommitId,
+    /// How many seconds ago that was, by the store's clock; `None` if that clock was set back since.
+    pub age: Option<u64>,
+    /// The answer that was given, sealed under a key derived from the spent token. Only read for that
+    /// token, and kept for a minute.
+    pub answer: Option<Vec<u8>>,
+}
+
+/// Seconds from a moment to now, for two readings of one clock that was not set back between them. It
+/// may be adjusted by less than a second.
+pub fn age(now: UnixTime, since: UnixTime) -> Option<u64> {
+    now.plus(1).0.checked_sub(since.0).map(|age| age.saturating_sub(1))
 }
 
 /// What a row of `revocations` is about.

@@ -118,7 +118,7 @@ ids! {
     FamilyId
     /// One access token; its text form is the token's `jti`.
     TokenId
-    /// One row of `codes` or `refresh_tokens`.
+    /// One row of `codes`.
     RowId
     /// A browser's sign-in; its text form is the `sid` claim.
     SessionId

@@ -20,6 +20,11 @@ impl UnixTime {
         Self(self.0.saturating_sub(seconds))
     }
 
+    /// The number of its day (UTC), counted from 1970-01-01.
+    pub const fn day(self) -> u64 {
+        self.0 / 86_400
+    }
+
     /// Seconds from `earlier` to this moment; 0 if `earlier` is later.
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

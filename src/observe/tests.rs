@@ -22,7 +22,7 @@ fn metrics() -> Arc<Metrics> {
         grants: vec!["authorization_code", "client_credentials", "refresh_token"],
         token_errors: vec!["invalid_request", "invalid_client", "invalid_grant"],
         authorize_errors: vec!["access_denied", "login_required"],
-        tables: vec!["clients", "codes", "families", "refresh_tokens", "sessions"],
+        tables: vec!["clients", "codes", "families", "rotations", "sessions"],
         caches: vec!["client", "user", "jwks"],
         operations: vec!["client", "commit", "feed"],
         backend: "sqlite",

@@ -2,6 +2,7 @@
 
 use super::{
     access_token::{AccessClaims, Audience, Subject},
+    grants::PresentedToken,
     json::{Object, name},
     standing,
 };
@@ -32,25 +33,26 @@ pub fn visible(token: &AccessClaims, caller: &Client, owners: &[ClientKey]) -> b
     token.client == caller.key || caller.introspect_any || owners.contains(&caller.key)
 }
 
-/// What is said about a refresh token, if it is valid and the caller's: a refresh token is visible only to
-/// the client it was issued to.
+/// What is said about a refresh token, if it is the current one of its family, valid, and the caller's: a
+/// refresh token is visible only to the client it was issued to.
 pub fn refresh_facts(
-    token: &RefreshToken,
+    presented: &PresentedToken,
     family: &Family,
     user: &User,
     caller: &Client,
     now: UnixTime,
 ) -> Option<RefreshFacts> {
-    let valid = token.client == caller.key
-        && token.spent_by.is_none()
-        && now < token.expires_at
+    let rotation = &presented.rotation;
+    let valid = presented.is_current()
+        && rotation.stands
+        && now < rotation.expires_at
         && standing::authorization_is_valid(family, caller, user, now);
     valid.then(|| RefreshFacts {
         client_id: caller.client_id.clone(),
         user: user.id,
         scopes: family.scopes.clone(),
-        issued_at: token.created_at,
-        expires_at: token.expires_at,
+        issued_at: rotation.issued_at,
+        expires_at: rotation.expires_at,
     })
 }
 
@@ -140,16 +142,33 @@ mod tests {
     #[test]
     fn a_refresh_token_is_visible_to_its_client_only() {
         let (family, user, client) = (testing::family(), testing::user(), Client::example());
-        let token =
-            RefreshToken::unspent(RowId::default(), Digest([0; 32]), &family, UnixTime(990), UnixTime(2_000));
-        let see = |token: &RefreshToken, caller: &Client, now| {
+        let token = RefreshToken { family: family.id, generation: 1, digest: Digest([1; 32]) };
+        let rotation = Rotation {
+            current: token,
+            issued_at: UnixTime(990),
+            expires_at: UnixTime(2_000),
+            stands: true,
+            last: None,
+        };
+        let token = PresentedToken { token, rotation };
+        let see = |token: &PresentedToken, caller: &Client, now| {
             refresh_facts(token, &family, &user, caller, UnixTime(now)).is_some()
         };
         assert!(see(&token, &client, 1_000));
         assert!(!see(&token, &client, 2_000), "expired");
         let trusted = Client { key: ClientKey::default(), introspect_any: true, ..client.clone() };
         assert!(!see(&token, &trusted, 1_000));
-        let spent = RefreshToken { spent_by: Some(CommitId::default()), ..token };
-        assert!(!see(&spent, &client, 1_000));
+        let other = |generation, digest| PresentedToken {
+            token: RefreshToken { generation, digest: Digest([digest; 32]), ..token.token },
+            ..token.clone()
+        };
+        for (generation, digest) in [(0, 0), (0, 1), (1, 0), (2, 2)] {
+            assert!(
+                !see(&other(generation, digest), &client, 1_000),
+                "{generation}, {digest}: not the current one"
+            );
+        }
+        let rotation = Rotation { stands: false, ..token.rotation.clone() };
+        assert!(!see(&PresentedToken { rotation, ..token }, &client, 1_000), "its family has fallen");
     }
 }

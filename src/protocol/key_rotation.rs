@@ -7,7 +7,7 @@ use crate::model::{KeyState, SigningAlg, SigningKey, UnixTime};
 
 /// The operator's rules, in seconds.
 #[derive(Clone, Debug)]
-pub struct Rotation {
+pub struct KeyRotation {
     /// The algorithms a key is kept for.
     pub algorithms: Vec<SigningAlg>,
     /// A key signs for so long.
@@ -35,7 +35,7 @@ pub enum RotationStep {
 }
 
 /// What the schedule asks for now.
-pub fn due(keys: &[SigningKey], rules: &Rotation, now: UnixTime) -> Vec<RotationStep> {
+pub fn due(keys: &[SigningKey], rules: &KeyRotation, now: UnixTime) -> Vec<RotationStep> {
     let mut steps: Vec<RotationStep> =
         rules.algorithms.iter().filter_map(|alg| step_for(*alg, keys, rules, now)).collect();
     let expired = |key: &&SigningKey| {
@@ -49,7 +49,12 @@ fn find(keys: &[SigningKey], alg: SigningAlg, state: KeyState) -> Option<&Signin
     keys.iter().find(|key| key.alg == alg && key.state == state)
 }
 
-fn step_for(alg: SigningAlg, keys: &[SigningKey], rules: &Rotation, now: UnixTime) -> Option<RotationStep> {
+fn step_for(
+    alg: SigningAlg,
+    keys: &[SigningKey],
+    rules: &KeyRotation,
+    now: UnixTime,
+) -> Option<RotationStep> {
     let activate = |next: &SigningKey, active: Option<&SigningKey>| RotationStep::Activate {
         kid: next.kid.clone(),
         retire: active.map(|key| key.kid.clone()),
@@ -76,7 +81,7 @@ fn step_for(alg: SigningAlg, keys: &[SigningKey], rules: &Rotation, now: UnixTim
 pub fn commanded(
     keys: &[SigningKey],
     alg: SigningAlg,
-    rules: &Rotation,
+    rules: &KeyRotation,
     now: UnixTime,
 ) -> Result<RotationStep, u64> {
     let next = find(keys, alg, KeyState::Next);
@@ -99,8 +104,8 @@ mod tests {
 
     const DAY: u64 = 86_400;
 
-    fn rules() -> Rotation {
-        Rotation { algorithms: vec![SigningAlg::EdDSA], period: 90 * DAY, lead: 3_602, keep: DAY }
+    fn rules() -> KeyRotation {
+        KeyRotation { algorithms: vec![SigningAlg::EdDSA], period: 90 * DAY, lead: 3_602, keep: DAY }
     }
 
     fn key(kid: &str, state: KeyState, at: u64) -> SigningKey {

@@ -1,7 +1,7 @@
 //! RFC 7009 — token revocation: what a request may revoke.
 
 use super::{OauthError, access_token::AccessClaims, policy::REVOCATION_SLACK};
-use crate::model::{Client, ClientKey, FamilyId, RefreshToken, TokenId, UnixTime};
+use crate::model::{Client, ClientKey, Family, FamilyId, TokenId, UnixTime};
 
 /// What a revocation request comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +20,10 @@ pub fn access_token(token: &AccessClaims, caller: &Client) -> Result<Revoke, Oau
     Ok(Revoke::Token(token.token, token.expires_at.plus(REVOCATION_SLACK)))
 }
 
-/// A refresh token that was found; a spent or expired one still names its family.
-pub fn refresh_token(token: &RefreshToken, caller: &Client) -> Result<Revoke, OauthError> {
-    owned(token.client, caller)?;
-    Ok(Revoke::Family(token.family))
+/// A refresh token of a family that was found; a spent or expired one names it as well.
+pub fn refresh_token(family: &Family, caller: &Client) -> Result<Revoke, OauthError> {
+    owned(family.client, caller)?;
+    Ok(Revoke::Family(family.id))
 }
 
 /// RFC 7009 §2.1: a token of another client is refused, and the client is told (R40).

@@ -8,7 +8,6 @@ use super::{
     batch::{ANSWER, Batch, Seen},
 };
 use crate::{
-    crypto::opaque::Opaque,
     model::{Client, UnixTime},
     observe::Endpoint,
     protocol::{
@@ -136,11 +135,10 @@ impl TokenEndpoints {
         caller: &IntrospectionCaller,
     ) -> Result<Option<Found<'static>>, ProviderError> {
         // The keyed part of the token is checked first, so garbage costs no statement.
-        let Some(digest) = self.opaque.digest_of(Opaque::RefreshToken, token) else { return Ok(None) };
-        let Some(held) = self.store.refresh_token(&digest).await? else { return Ok(None) };
-        let Some(family) = self.store.family(held.family).await? else { return Ok(None) };
+        let Some(presented) = self.presented(token).await? else { return Ok(None) };
+        let Some(family) = self.store.family(presented.token.family).await? else { return Ok(None) };
         let Some(user) = self.store.user(family.user).await? else { return Ok(None) };
-        let facts = refresh_facts(&held, &family, &user, &caller.client, caller.now);
+        let facts = refresh_facts(&presented, &family, &user, &caller.client, caller.now);
         Ok(facts.map(|facts| Found::Refresh(Box::new((facts, Revocable::of_family(&family))))))
     }
 }

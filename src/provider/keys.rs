@@ -6,7 +6,7 @@ use super::{ProviderError, SigningKeys};
 use crate::{
     crypto::{keyring, sign::PrivateKey},
     model::*,
-    protocol::key_rotation::{self, Rotation, RotationStep},
+    protocol::key_rotation::{self, KeyRotation, RotationStep},
     store::{CommitError, Effect},
 };
 
@@ -65,13 +65,13 @@ impl SigningKeys {
     /// Does what the schedule asks for, for the algorithms that pass the filter.
     pub async fn rotate_due(
         &self,
-        rules: &Rotation,
+        rules: &KeyRotation,
         only: impl Fn(SigningAlg) -> bool,
     ) -> Result<(), ProviderError> {
         // A node that cannot open the keys there are must not add one that the others cannot open.
         self.reload().await?;
         let rows = self.store.signing_keys(false).await?;
-        let rules = Rotation {
+        let rules = KeyRotation {
             algorithms: rules.algorithms.iter().copied().filter(|alg| only(*alg)).collect(),
             ..rules.clone()
         };
@@ -89,7 +89,7 @@ impl SigningKeys {
     }
 
     /// `keys rotate`: publishes a next key, or lets the published one sign.
-    pub async fn rotate(&self, alg: SigningAlg, rules: &Rotation) -> Result<RotationStep, KeyChangeError> {
+    pub async fn rotate(&self, alg: SigningAlg, rules: &KeyRotation) -> Result<RotationStep, KeyChangeError> {
         self.reload().await?;
         let rows = self.store.signing_keys(false).await.map_err(ProviderError::from)?;
         let step =
@@ -100,7 +100,7 @@ impl SigningKeys {
     }
 
     /// `keys revoke`: withdraws a leaked key now. What it signed is no longer accepted.
-    pub async fn revoke(&self, kid: &str, rules: &Rotation) -> Result<(), KeyChangeError> {
+    pub async fn revoke(&self, kid: &str, rules: &KeyRotation) -> Result<(), KeyChangeError> {
         let rows = self.store.signing_keys(false).await.map_err(ProviderError::from)?;
         let key =
             rows.iter().find(|key| key.kid == kid).ok_or_else(|| KeyChangeError::Unknown(kid.to_owned()))?;

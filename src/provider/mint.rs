@@ -3,22 +3,21 @@
 
 use super::{ProviderError, TokenEndpoints, access_token::MAX_TOKEN};
 use crate::{
-    crypto::opaque::Opaque,
     model::*,
     protocol::{
         access_token::{AccessClaims, JWT_TYPES},
         audience::audience,
-        grants::{Authorization, Facts, IdTokenFor, Issue},
+        grants::{Authorization, Facts, IdTokenFor, Issue, Spends},
         id_token::{IdToken, JWT_TYPE},
         resource,
         token::TokenResponse,
     },
 };
 
-/// A finished answer, and the refresh token that must be stored before it is given.
+/// A finished answer, and the refresh token that must be stored before it is given, with its end.
 pub(crate) struct Minted {
     pub(crate) body: Vec<u8>,
-    pub(crate) refresh: Option<RefreshToken>,
+    pub(crate) refresh: Option<(RefreshToken, UnixTime)>,
 }
 
 impl TokenEndpoints {
@@ -28,7 +27,7 @@ impl TokenEndpoints {
         let refresh = issue
             .refresh_until
             .zip(issue.authorization.as_ref())
-            .map(|(until, authorization)| self.refresh_token(facts, authorization, until));
+            .map(|(until, authorization)| (self.refresh_token(issue.spend, authorization), until));
         let id_token = match (&issue.id_token, &issue.authorization) {
             (Some(asked), Some(of)) => Some(self.id_token(facts, of, asked, &access_token).await?),
             _ => None,
@@ -36,11 +35,11 @@ impl TokenEndpoints {
         let response = TokenResponse {
             access_token: &access_token,
             expires_in: claims.expires_at.since(facts.now),
-            refresh_token: refresh.as_ref().map(|(text, _)| text.expose().as_str()),
+            refresh_token: refresh.as_ref().map(|((text, _), _)| text.expose().as_str()),
             id_token: id_token.as_deref(),
             scope: issue.scopes.as_str(),
         };
-        Ok(Minted { body: response.to_json(), refresh: refresh.map(|(_, row)| row) })
+        Ok(Minted { body: response.to_json(), refresh: refresh.map(|((_, token), until)| (token, until)) })
     }
 
     fn access_claims(&self, facts: &Facts, issue: &Issue) -> AccessClaims {
@@ -84,15 +83,13 @@ impl TokenEndpoints {
         Ok(text)
     }
 
-    fn refresh_token(
-        &self,
-        facts: &Facts,
-        of: &Authorization,
-        expires_at: UnixTime,
-    ) -> (Secret<String>, RefreshToken) {
-        let (text, digest) = self.opaque.issue(Opaque::RefreshToken, &self.random);
-        let row = RefreshToken::unspent(RowId(self.id()), digest, &of.family, facts.now, expires_at);
-        (text, row)
+    /// The first refresh token of a family, or the one after the token that is spent.
+    fn refresh_token(&self, spend: Spends, of: &Authorization) -> (Secret<String>, RefreshToken) {
+        let generation = match spend {
+            Spends::RefreshToken(token) => token.generation + 1,
+            Spends::Nothing | Spends::Code(_) => 0,
+        };
+        self.opaque.issue_refresh_token(of.family.id, generation, &self.random)
     }
 
     async fn id_token(

@@ -2,7 +2,6 @@
 
 use super::{ProviderError, TokenEndpoints};
 use crate::{
-    crypto::opaque::Opaque,
     model::*,
     observe::{Endpoint, RevocationCause, Revoked},
     protocol::{
@@ -50,11 +49,11 @@ impl TokenEndpoints {
             let known = self.revocations.is_revoked(&again, false).await.unwrap_or(false);
             return Ok((if known { Revoke::Nothing } else { what }, Revoked::Access));
         }
-        let Some(digest) = self.opaque.digest_of(Opaque::RefreshToken, token) else {
+        let Some(named) = self.opaque.refresh_token(token) else {
             return Ok((Revoke::Nothing, Revoked::Refresh));
         };
-        match self.store.refresh_token(&digest).await? {
-            Some(held) => Ok((revoke::refresh_token(&held, caller)?, Revoked::Refresh)),
+        match self.store.family(named.family).await? {
+            Some(family) => Ok((revoke::refresh_token(&family, caller)?, Revoked::Refresh)),
             None => Ok((Revoke::Nothing, Revoked::Refresh)),
         }
     }

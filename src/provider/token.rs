@@ -12,14 +12,14 @@ use crate::{
     },
     protocol::{
         ClientRequest, OauthError, Params,
-        grants::{Decision, Facts, Grant, Issue, Loaded, Need, Refusal, Spends},
+        grants::{Decision, Facts, Grant, Issue, Loaded, Need, PresentedToken, Refusal, Spends},
         resource, token,
     },
     store::{CommitError, Effect, Revocable, Spend},
 };
 
 /// Where retry answers belong: part of what they are sealed with.
-const RETRY_PLACE: &[u8] = b"refresh_tokens.retry_answer";
+const RETRY_PLACE: &[u8] = b"retry_answers.answer";
 
 /// A successful answer: the JSON body, byte for byte what a retry will get.
 #[derive(Clone, Debug)]
@@ -103,16 +103,21 @@ impl TokenEndpoints {
                     };
                 }
                 Some(Need::RefreshToken(text)) => {
-                    facts.refresh_token = match self.opaque.digest_of(Opaque::RefreshToken, text) {
-                        Some(digest) => self.store.refresh_token(&digest).await?.into(),
-                        None => Loaded::Missing,
-                    };
+                    facts.refresh_token = self.presented(text).await?.into();
                 }
                 Some(Need::Family(id)) => facts.family = self.store.family(id).await?.into(),
                 Some(Need::User(id)) => facts.user = self.store.user(id).await?.into(),
             }
         }
         Ok(())
+    }
+
+    /// A refresh token together with the row it names, if it was issued here and its row is there. The
+    /// keyed part of the token is checked first, so garbage costs no statement.
+    pub(crate) async fn presented(&self, text: &str) -> Result<Option<PresentedToken>, ProviderError> {
+        let Some(token) = self.opaque.refresh_token(text) else { return Ok(None) };
+        let rotation = self.store.rotation(&token, self.clock.now()).await?;
+        Ok(rotation.map(|rotation| PresentedToken { token, rotation }))
     }
 
     /// A cached family or user may be older than a revocation; the index is not, or says so.
@@ -135,18 +140,22 @@ impl TokenEndpoints {
         kinds.push(TokenType::Access);
         kinds.extend(refresh.as_ref().map(|_| TokenType::Refresh));
         kinds.extend(issue.id_token.as_ref().map(|_| TokenType::Id));
-        let spend = match issue.spend {
-            Spends::Nothing => None,
-            Spends::Code(id) => Some(Spend::Code(id)),
-            Spends::RefreshToken(id) => Some(Spend::Refresh {
-                id,
-                successor: refresh.as_ref().map_or(RowId::default(), |token| token.id),
-                retry_request: facts.retry_request(),
-                retry_answer: self.sealed_retry(facts, form, &body),
-            }),
+        let begun = |(token, expires_at)| Effect::InsertRefreshToken { token, expires_at };
+        let (spend, effects) = match (issue.spend, refresh) {
+            (Spends::Nothing, first) => (None, first.map(begun)),
+            (Spends::Code(id), first) => (Some(Spend::Code(id)), first.map(begun)),
+            (Spends::RefreshToken(token), Some((next, expires_at))) => {
+                let (retry_request, retry_answer) =
+                    (facts.retry_request(), self.sealed_retry(facts, form, &body));
+                let successor = next.digest;
+                (Some(Spend::Refresh { token, successor, expires_at, retry_request, retry_answer }), None)
+            }
+            (Spends::RefreshToken(_), None) => {
+                let error = ProviderError::Internal("a refresh token was rotated without a successor".into());
+                return Err(IssueError::Failed(error));
+            }
         };
-        let effects: Vec<Effect> =
-            refresh.map(|token| Effect::InsertRefreshToken(Box::new(token))).into_iter().collect();
+        let effects: Vec<Effect> = effects.into_iter().collect();
         // What has no row writes no row: client_credentials ends here.
         if spend.is_some() || !effects.is_empty() {
             match self.commit(facts.now, spend, effects).await {

@@ -23,12 +23,15 @@ pub struct Commit {
 pub enum Spend {
     /// An authorization code.
     Code(RowId),
-    /// A refresh token that is rotated.
+    /// A refresh token that is rotated. Nothing is written unless it is the current one of its family, not
+    /// expired, and family, user and client stand in the primary in the same statement (`AlreadySpent`).
     Refresh {
         /// The token presented.
-        id: RowId,
-        /// The token that takes its place.
-        successor: RowId,
+        token: RefreshToken,
+        /// Digest of the token that takes its place, one generation higher.
+        successor: Digest,
+        /// When that expires.
+        expires_at: UnixTime,
         /// Digest of the requested scope and resource.
         retry_request: Digest,
         /// The answer, sealed under a key derived from the presented token; `None`: no retry window.
@@ -136,8 +139,13 @@ pub enum Effect {
     },
     /// A new code.
     InsertCode(Box<Code>),
-    /// A new refresh token.
-    InsertRefreshToken(Box<RefreshToken>),
+    /// The first refresh token of a family; `Missing("family")` unless family, user and client stand.
+    InsertRefreshToken {
+        /// The token.
+        token: RefreshToken,
+        /// When it expires.
+        expires_at: UnixTime,
+    },
     /// A new session.
     InsertSession(Box<Session>),
     /// Moves a session's `seen_at`. Not a change other nodes hear of.

@@ -91,8 +91,8 @@ macro_rules! delegate {
                 delegate!(@call self $way code(digest))
             }
 
-            async fn refresh_token(&self, digest: &Digest) -> Result<Option<RefreshToken>, StoreError> {
-                delegate!(@call self $way refresh_token(digest))
+            async fn rotation(&self, token: &RefreshToken, now: UnixTime) -> Result<Option<Rotation>, StoreError> {
+                delegate!(@call self $way rotation(token, now))
             }
 
             async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {

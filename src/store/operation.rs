@@ -19,7 +19,7 @@ pub const OPERATIONS: [&str; 27] = [
     "consent",
     "consents",
     "code",
-    "refresh_token",
+    "rotation",
     "family",
     "signing_keys",
     "feed",

@@ -48,8 +48,10 @@ pub trait Users: Send + Sync {
 pub trait Grants: Send + Sync {
     /// By digest; spent codes are found too.
     async fn code(&self, digest: &Digest) -> Result<Option<Code>, StoreError>;
-    /// By digest; spent tokens are found too, with `successor_spent` filled in.
-    async fn refresh_token(&self, digest: &Digest) -> Result<Option<RefreshToken>, StoreError>;
+    /// The row that a refresh token names, from the primary: never from a replica or a cache. The answer
+    /// of the last rotation is among it if the token is the one that was spent then. `now` is for what is
+    /// compared with the times of family and user.
+    async fn rotation(&self, token: &RefreshToken, now: UnixTime) -> Result<Option<Rotation>, StoreError>;
     /// By id; revoked families are found too.
     async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError>;
 }

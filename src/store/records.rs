@@ -25,8 +25,10 @@ pub enum Class {
     Families,
     /// Authorization codes, spent ones too.
     Codes,
-    /// Refresh tokens, spent ones too.
-    RefreshTokens,
+    /// Where the refresh tokens of each family stand.
+    Rotations,
+    /// The sealed answers of the last minute's rotations.
+    RetryAnswers,
     /// The revocation index.
     Revocations,
     /// One-time values that were used.
@@ -118,7 +120,7 @@ pub trait Snapshot: Send {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Clients,
         Self::Resources,
         Self::Users,
@@ -126,7 +128,8 @@ impl Class {
         Self::Consents,
         Self::Families,
         Self::Codes,
-        Self::RefreshTokens,
+        Self::Rotations,
+        Self::RetryAnswers,
         Self::Revocations,
         Self::Spent,
         Self::SigningKeys,
@@ -142,7 +145,8 @@ impl Class {
             Self::Consents => "consents",
             Self::Families => "families",
             Self::Codes => "codes",
-            Self::RefreshTokens => "refresh_tokens",
+            Self::Rotations => "rotations",
+            Self::RetryAnswers => "retry_answers",
             Self::Revocations => "revocations",
             Self::Spent => "spent",
             Self::SigningKeys => "signing_keys",
@@ -159,7 +163,8 @@ impl Class {
             Self::Consents => CONSENTS,
             Self::Families => FAMILIES,
             Self::Codes => CODES,
-            Self::RefreshTokens => REFRESH_TOKENS,
+            Self::Rotations => ROTATIONS,
+            Self::RetryAnswers => RETRY_ANSWERS,
             Self::Revocations => REVOCATIONS,
             Self::Spent => SPENT,
             Self::SigningKeys => SIGNING_KEYS,
@@ -168,7 +173,7 @@ impl Class {
 
     /// The columns of the key.
     pub fn key(self) -> &'static [Column] {
-        let length = if self == Self::Revocations { 2 } else { 1 };
+        let length = if matches!(self, Self::RetryAnswers | Self::Revocations) { 2 } else { 1 };
         &self.columns()[..length]
     }
 }
@@ -289,19 +294,19 @@ const CODES: &[Column] = &[
     id("spent_by"),
 ];
 
-const REFRESH_TOKENS: &[Column] = &[
-    id("id"),
-    bytes("digest"),
+const ROTATIONS: &[Column] = &[
     id("family"),
-    id("client"),
-    number("created_at"),
+    number("generation"),
+    bytes("digest"),
+    number("issued_us"),
     number("expires_at"),
-    id("spent_by"),
-    number("spent_at"),
-    id("successor"),
+    number("expiry_day"),
+    bytes("previous"),
     bytes("retry_request"),
-    bytes("retry_answer"),
+    id("rotated_by"),
 ];
+
+const RETRY_ANSWERS: &[Column] = &[number("issued_us"), id("family"), bytes("answer")];
 
 const REVOCATIONS: &[Column] =
     &[number("kind"), id("id"), number("epoch"), id("client"), number("expires_at")];

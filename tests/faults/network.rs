@@ -84,7 +84,7 @@ async fn a_slow_database_slows_only_what_needs_it_and_nobody_answers_from_stale_
     }
     metadata_needs_no_statement(&site, Duration::from_secs(2)).await;
     let from = site.driver.recorder.now();
-    let token = "chy_rt_".to_owned() + &"A".repeat(54);
+    let token = "chy_rt_".to_owned() + &"A".repeat(87);
     let asked = Instant::now();
     let answer = site.driver.introspection(0, &token).await;
     assert!(

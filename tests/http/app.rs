@@ -284,19 +284,13 @@ impl TestApp {
     /// An authorization with a refresh token, without the browser's part.
     pub async fn authorized(&self, client: &Client, user: &User, scope: &str) -> Authorized {
         let provider = &self.provider;
-        let (text, digest) = provider.opaque.issue(Opaque::RefreshToken, &provider.random);
         let family = self.family(client, user, scope);
-        let token = RefreshToken::unspent(
-            RowId(provider.random.id(provider.clock.millis())),
-            digest,
-            &family,
-            self.clock.now(),
-            self.clock.now().plus(client.refresh_idle_lifetime),
-        );
         let id = family.id;
+        let (text, token) = provider.opaque.issue_refresh_token(id, 0, &provider.random);
+        let expires_at = self.clock.now().plus(client.refresh_idle_lifetime);
         self.commit(vec![
             Effect::InsertFamily(Box::new(family)),
-            Effect::InsertRefreshToken(Box::new(token)),
+            Effect::InsertRefreshToken { token, expires_at },
         ])
         .await;
         Authorized { family: id, refresh_token: text.expose().clone() }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chancery::{
     model::{KeyState, SigningAlg, TokenFormat},
-    protocol::key_rotation::{Rotation, RotationStep},
+    protocol::key_rotation::{KeyRotation, RotationStep},
     provider::KeyChangeError,
     store::Effect,
 };
@@ -13,8 +13,8 @@ use crate::http::app::TestApp;
 
 const ALG: SigningAlg = SigningAlg::EdDSA;
 
-fn rules() -> Rotation {
-    Rotation { algorithms: vec![ALG], period: 90 * 86_400, lead: 3_603, keep: 86_400 }
+fn rules() -> KeyRotation {
+    KeyRotation { algorithms: vec![ALG], period: 90 * 86_400, lead: 3_603, keep: 86_400 }
 }
 
 async fn kids(app: &TestApp) -> Vec<String> {

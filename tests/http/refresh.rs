@@ -167,3 +167,35 @@ async fn no_new_token_is_issued_for_a_resource_that_was_deleted() {
         [("grant_type", "refresh_token"), ("refresh_token", &*held.refresh_token), ("resource", "urn:kept")];
     assert_eq!(app.token("web", &form).await.status, 200, "the refusal spent nothing");
 }
+
+/// R24, T05: the row remembers nothing of it, and need not.
+#[tokio::test]
+async fn a_token_of_long_ago_revokes_its_family() {
+    let app = TestApp::start().await;
+    let client = app.client("web", |_| {}).await;
+    let held = app.authorized(&client, &app.user("alice").await, SCOPE).await;
+    let mut token = held.refresh_token.clone();
+    for _ in 0..5 {
+        token = app.refresh("web", &token).await.text("refresh_token");
+    }
+    assert_eq!(app.refresh("web", &held.refresh_token).await.error(), (400, "invalid_grant".into()));
+    assert_eq!(app.refresh("web", &token).await.error(), (400, "invalid_grant".into()));
+    assert!(!app.is_active("web", &token).await);
+}
+
+/// A store that was set back, by a failover or a backup, meets tokens that it has never issued.
+#[tokio::test]
+async fn a_token_that_is_newer_than_the_store_revokes_its_family() {
+    let app = TestApp::start().await;
+    let client = app.client("web", |_| {}).await;
+    let held = app.authorized(&client, &app.user("alice").await, SCOPE).await;
+    let provider = &app.provider;
+    let (newer, _) = provider.opaque.issue_refresh_token(held.family, 1, &provider.random);
+    assert!(!app.is_active("web", newer.expose()).await);
+    assert_eq!(app.refresh("web", newer.expose()).await.error(), (400, "invalid_grant".into()));
+    assert_eq!(app.refresh("web", &held.refresh_token).await.error(), (400, "invalid_grant".into()));
+    let metrics = app.get_operations("/metrics").await.body;
+    assert!(
+        metrics.contains("chancery_security_events_total{event=\"store_behind\",severity=\"critical\"} 1")
+    );
+}

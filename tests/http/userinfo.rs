@@ -87,19 +87,13 @@ async fn the_claims_parameter_of_the_authorization_is_honoured() {
     let provider = &app.provider;
     let family = provider.store.family(held.family).await.unwrap().unwrap();
     let asked = RequestedClaims { userinfo: vec!["email".into()], id_token: vec![] };
-    let (text, digest) =
-        provider.opaque.issue(chancery::crypto::opaque::Opaque::RefreshToken, &provider.random);
     let family =
         Family { id: FamilyId(provider.random.id(app.clock.millis())), claims: asked, ..(*family).clone() };
-    let token = RefreshToken::unspent(
-        RowId(provider.random.id(app.clock.millis())),
-        digest,
-        &family,
-        app.clock.now(),
-        app.clock.now().plus(1000),
-    );
-    app.commit(vec![Effect::InsertFamily(Box::new(family)), Effect::InsertRefreshToken(Box::new(token))])
-        .await;
+    let (text, token) = provider.opaque.issue_refresh_token(family.id, 0, &provider.random);
+    let expires_at = app.clock.now().plus(1000);
+    let effects =
+        vec![Effect::InsertFamily(Box::new(family)), Effect::InsertRefreshToken { token, expires_at }];
+    app.commit(effects).await;
     let access = app.refresh("web", text.expose()).await.text("access_token");
     assert_eq!(app.userinfo(&access).await.json()["email"], "alice@example.org");
 }

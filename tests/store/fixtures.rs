@@ -161,8 +161,25 @@ pub fn code(family: &Family) -> Code {
     }
 }
 
+/// The first refresh token of a family.
 pub fn refresh_token(family: &Family) -> RefreshToken {
-    RefreshToken::unspent(RowId(id()), digest(), family, NOW, NOW.plus(86_400))
+    RefreshToken { family: family.id, generation: 0, digest: digest() }
+}
+
+/// Makes a first refresh token the current one of its family.
+pub fn begun(token: &RefreshToken) -> Effect {
+    Effect::InsertRefreshToken { token: *token, expires_at: NOW.plus(86_400) }
+}
+
+/// The client and the user of a family, under the epochs it began with.
+pub fn people(family: &Family) -> [Effect; 2] {
+    let client = Client {
+        key: family.client,
+        epoch: family.client_epoch,
+        ..client(&format!("client of {}", family.id))
+    };
+    let user = User { id: family.user, epoch: family.user_epoch, ..user(&format!("user of {}", family.id)) };
+    [Effect::InsertClient(client.into()), Effect::InsertUser(user.into())]
 }
 
 pub fn signing_key(kid: &str, alg: SigningAlg, state: KeyState) -> SigningKey {
@@ -191,26 +208,43 @@ pub async fn stored_code(store: &Arc<dyn Store>) -> (Family, Code) {
     (family, code)
 }
 
-/// A family with a refresh token, stored.
-pub async fn stored_refresh_token(store: &Arc<dyn Store>) -> (Family, RefreshToken) {
+/// What makes a family that stands, with its first refresh token.
+pub fn standing() -> (Family, RefreshToken, Vec<Effect>) {
     let family = family(UserId(id()), ClientKey(id()));
     let token = refresh_token(&family);
     let effects =
-        [Effect::InsertFamily(family.clone().into()), Effect::InsertRefreshToken(token.clone().into())];
+        people(&family).into_iter().chain([Effect::InsertFamily(family.clone().into()), begun(&token)]);
+    (family, token, effects.collect())
+}
+
+/// A family that stands, with its first refresh token, stored.
+pub async fn stored_refresh_token(store: &Arc<dyn Store>) -> (Family, RefreshToken) {
+    let (family, token, effects) = standing();
     given(store, effects).await;
     (family, token)
 }
 
 /// The rotation of a refresh token: what its commit spends, and the token that follows.
-pub fn rotation(token: &RefreshToken, family: &Family) -> (Spend, RefreshToken) {
-    let next = refresh_token(family);
+pub fn rotation(token: &RefreshToken) -> (Spend, RefreshToken) {
+    let next = token.successor(digest());
     let spend = Spend::Refresh {
-        id: token.id,
-        successor: next.id,
+        token: *token,
+        successor: next.digest,
+        expires_at: NOW.plus(86_400),
         retry_request: Digest([1; 32]),
         retry_answer: Some(b"the answer, sealed".to_vec()),
     };
     (spend, next)
+}
+
+/// The row that a token names.
+pub async fn row_of(store: &(impl Grants + ?Sized), token: &RefreshToken) -> Option<Rotation> {
+    store.rotation(token, NOW).await.expect("a read")
+}
+
+/// Whether a token is the one of its family that can be used.
+pub async fn is_current(store: &(impl Grants + ?Sized), token: &RefreshToken) -> bool {
+    row_of(store, token).await.is_some_and(|row| row.current == *token)
 }
 
 /// Every revocation, read page by page.

@@ -11,8 +11,7 @@ use tokio_postgres::Client;
 
 use crate::{servers, store::fixtures::*};
 
-/// 100,000 users, 10,000 clients and 1,000,000 grants: 500,000 families with two refresh tokens, of
-/// which one is spent; and what comes with them.
+/// 100,000 users, 10,000 clients and 500,000 families with a refresh token; and what comes with them.
 const DATA: &str = "
     CREATE FUNCTION id(class text, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
         $$ SELECT (lpad(to_hex(number), 12, '0') || left(md5(class), 20))::uuid $$;
@@ -20,7 +19,7 @@ const DATA: &str = "
         $$ SELECT sha256((class || number)::bytea) $$;
     -- Indexes are made when the rows are there: that takes a third of the time.
     CREATE TEMPORARY TABLE held AS SELECT indexname, indexdef FROM pg_indexes
-        WHERE tablename IN ('families', 'refresh_tokens') AND indexdef NOT LIKE '% (id)';
+        WHERE tablename = 'families' AND indexdef NOT LIKE '% (id)';
     DO $$ DECLARE index record; BEGIN
         FOR index IN SELECT * FROM held LOOP EXECUTE 'DROP INDEX ' || index.indexname; END LOOP; END $$;
     INSERT INTO clients SELECT id('client', n), 'client-' || n, true, 0, n, n, '{}'
@@ -40,10 +39,10 @@ const DATA: &str = "
     INSERT INTO codes SELECT id('code', n), digest('code', n), id('family', n), id('client', n % 10000 + 1),
             '', NULL, NULL, n, n, CASE WHEN n % 10 > 0 THEN id('commit', n) END
         FROM generate_series(1, 100000) AS n;
-    INSERT INTO refresh_tokens SELECT id('token', n), digest('token', n), id('family', n / 2),
-            id('client', n / 2 % 10000 + 1), n, n, CASE n % 2 WHEN 0 THEN id('commit', n) END
-        FROM generate_series(1, 1000000) AS n;
-    INSERT INTO retry_answers SELECT id('token', n), n, '\\x00' FROM generate_series(1, 50000) AS n;
+    INSERT INTO rotations SELECT id('family', n), n % 5, digest('token', n), n, n, n / 10000,
+            CASE WHEN n % 5 > 0 THEN digest('previous', n) END
+        FROM generate_series(1, 500000) AS n;
+    INSERT INTO retry_answers SELECT n, id('family', n), '\\x00' FROM generate_series(1, 50000) AS n;
     INSERT INTO revocations SELECT n % 4 + 1, id('revocation', n), 0, id('client', n % 10000 + 1), n
         FROM generate_series(1, 100000) AS n;
     INSERT INTO spent SELECT id('spent', n), id('commit', n), n FROM generate_series(1, 100000) AS n;
@@ -64,8 +63,7 @@ const DATA_OF_FULL_TABLES: &str = "
     INSERT INTO codes SELECT gen_random_uuid(), sha256(n::text::bytea), gen_random_uuid(), gen_random_uuid(), '',
             NULL, NULL, n, 4000000000, NULL
         FROM generate_series(1, ROWS) AS n;
-    INSERT INTO refresh_tokens SELECT gen_random_uuid(), sha256(n::text::bytea), gen_random_uuid(),
-            gen_random_uuid(), n, 4000000000, NULL
+    INSERT INTO rotations SELECT gen_random_uuid(), 0, sha256(n::text::bytea), n, 4000000000, 100000
         FROM generate_series(1, ROWS) AS n;";
 
 /// Tables of a few pages, whose rows do not grow in number with the use of the server.
@@ -112,7 +110,9 @@ async fn what_was_planned_for_empty_tables_does_not_read_them_when_they_are_full
     let use_it = async |number: usize| {
         let session = session(UserId(id()));
         assert!(store.session(&session.digest).await.expect("a read").is_none());
-        assert!(store.refresh_token(&session.digest).await.expect("a read").is_none());
+        let token = RefreshToken { family: FamilyId(id()), generation: 0, digest: session.digest };
+        assert!(row_of(&store, &token).await.is_none());
+        store.commit(spending(rotation(&token).0, [])).await.expect_err("there is none");
         let effects = [
             Effect::TouchSession(session.id, LATER),
             Effect::RevokeFamily { family: FamilyId(id()), client: ClientKey(id()), until: LATER },
@@ -133,7 +133,7 @@ async fn what_was_planned_for_empty_tables_does_not_read_them_when_they_are_full
     // A session tells what it did when it ends.
     store.close().await;
     let read = "SELECT relname::text, seq_tup_read FROM pg_stat_user_tables
-                WHERE relname IN ('sessions', 'families', 'codes', 'refresh_tokens') AND seq_tup_read > 0";
+                WHERE relname IN ('sessions', 'families', 'codes', 'rotations') AND seq_tup_read > 0";
     let idle = "SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND application_name = 'chancery'";
     servers::until("the store's sessions to end", async || {

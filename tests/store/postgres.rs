@@ -195,8 +195,10 @@ pub fn failure(outcome: Outcome) -> StoreError {
 pub fn redemption() -> (Vec<Effect>, Commit) {
     let family = family(chancery::model::UserId(id()), chancery::model::ClientKey(id()));
     let code = code(&family);
-    let redeem = spending(Spend::Code(code.id), [Effect::InsertRefreshToken(refresh_token(&family).into())]);
-    (vec![Effect::InsertFamily(family.into()), Effect::InsertCode(code.into())], redeem)
+    let redeem = spending(Spend::Code(code.id), [begun(&refresh_token(&family))]);
+    let people = people(&family).into_iter();
+    let given = people.chain([Effect::InsertFamily(family.into()), Effect::InsertCode(code.into())]);
+    (given.collect(), redeem)
 }
 
 #[tokio::test]
@@ -369,17 +371,17 @@ async fn a_rotation_touches_no_index() {
     let installation = Installation::new().await;
     let store = installation.open().await;
     for _ in 0..20 {
-        let (family, mut token) = stored_refresh_token(&store).await;
+        let (_, mut token) = stored_refresh_token(&store).await;
         for _ in 0..5 {
-            let (spend, next) = rotation(&token, &family);
-            store.commit(spending(spend, [Effect::InsertRefreshToken(next.clone().into())])).await.unwrap();
+            let (spend, next) = rotation(&token);
+            store.commit(spending(spend, [])).await.unwrap();
             token = next;
         }
     }
     // The server counts when a connection ends.
     store.close().await;
     let beside = installation.database.connect().await;
-    let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'refresh_tokens'";
+    let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'rotations'";
     servers::until("the server to count", async || {
         let row = beside.query_one(counts, &[]).await.expect("counts");
         let (updated, within): (i64, i64) = (row.get(0), row.get(1));
@@ -387,6 +389,34 @@ async fn a_rotation_touches_no_index() {
         updated == 100
     })
     .await;
+}
+
+/// The answers are dated by the server, and so is the window: no node's clock moves either.
+#[tokio::test]
+async fn retry_answers_are_deleted_after_their_window() {
+    let installation = Installation::new().await;
+    let store = installation.open().await;
+    let (_, token) = stored_refresh_token(&store).await;
+    store.commit(spending(rotation(&token).0, [])).await.unwrap();
+    let beside = installation.database.connect().await;
+    let earlier = async |seconds: u64| {
+        let sql = format!(
+            "UPDATE rotations SET issued_us = issued_us - {seconds} * 1000000;
+             UPDATE retry_answers SET issued_us = issued_us - {seconds} * 1000000"
+        );
+        beside.batch_execute(&sql).await.expect("as if it were later");
+    };
+    earlier(30).await;
+    let last = row_of(&*store, &token).await.and_then(|row| row.last).expect("it was rotated");
+    assert!(last.answer.is_some() && last.age.is_some_and(|age| (30..60).contains(&age)), "{last:?}");
+    let swept = async || {
+        let far_ahead = chancery::model::UnixTime(4_000_000_000);
+        let swept = store.sweep(far_ahead, 1000).await.expect("a sweep");
+        swept.into_iter().find(|(class, _)| *class == "retry_answers").map(|(_, rows)| rows)
+    };
+    assert_eq!(swept().await, Some(0), "whatever a node's clock says");
+    earlier(31).await;
+    assert_eq!(swept().await, Some(1));
 }
 
 #[tokio::test]

@@ -113,10 +113,10 @@ async fn fill(store: &Arc<dyn Store>) -> Filled {
     let (_, unspent) = stored_code(store).await;
     let (_, spent) = stored_code(store).await;
     let (family, rotated) = stored_refresh_token(store).await;
-    let (spend, current) = rotation(&rotated, &family);
+    let (spend, current) = rotation(&rotated);
     for commit in [
         spending(Spend::Code(spent.id), []),
-        spending(spend, [Effect::InsertRefreshToken(current.clone().into())]),
+        spending(spend, []),
         spending(Spend::Once { id: once, expires_at: LATER }, []),
         commit([Effect::RevokeFamily { family: spent.family, client: spent.client, until: LATER }]),
     ] {
@@ -151,14 +151,17 @@ async fn everything_works_on_the_other_side(from: Installation, to: Installation
     assert_eq!(all_revocations(new).await, all_revocations(old).await);
     let (family, current) = filled.current;
     assert_eq!(new.family(family.id).await.unwrap(), old.family(family.id).await.unwrap());
-    let rotated = new.refresh_token(&filled.rotated.digest).await.unwrap();
-    assert!(rotated.as_ref().is_some_and(|token| token.retry_answer.is_some()), "retries are answered");
-    assert_eq!(rotated, old.refresh_token(&filled.rotated.digest).await.unwrap());
+    let row = async |store: &Arc<dyn Store>| {
+        let mut row = row_of(&**store, &filled.rotated).await.expect("the row");
+        row.last.iter_mut().for_each(|last| last.age = None);
+        row
+    };
+    let rotated = row(new).await;
+    assert!(rotated.last.as_ref().is_some_and(|last| last.answer.is_some()), "retries are answered");
+    assert_eq!(rotated, row(old).await);
 
     // What was not used can be, once; what was used cannot.
-    let (spend, next) = rotation(&current, &family);
-    let rotate = || spending(spend.clone(), [Effect::InsertRefreshToken(next.clone().into())]);
-    new.commit(rotate()).await.expect("a refresh token goes on");
+    new.commit(spending(rotation(&current).0, [])).await.expect("a refresh token goes on");
     new.commit(spending(Spend::Code(filled.unspent.id), [])).await.expect("a code is redeemed");
     let again = Spend::Once { id: filled.once, expires_at: LATER };
     for spend in [Spend::Code(filled.spent.id), Spend::Code(filled.unspent.id), again] {
@@ -205,7 +208,7 @@ async fn a_copy_is_of_one_moment_and_the_next_brings_the_rest(from: Installation
     assert!(!last.source_changed);
     assert_eq!(to.sums().await, from.sums().await);
     let written = |class| last.tables.iter().find(|table| table.class == class).unwrap().written;
-    let expected = [(Class::Clients, 1), (Class::Families, 1), (Class::RefreshTokens, 1), (Class::Users, 0)];
+    let expected = [(Class::Clients, 2), (Class::Families, 1), (Class::Rotations, 1), (Class::Codes, 0)];
     expected.into_iter().for_each(|(class, rows)| assert_eq!(written(class), rows, "{class:?}"));
 }
 
@@ -277,7 +280,7 @@ async fn a_target_that_was_written_to_after_the_copy_is_refused(from: Installati
     let before = to.sums().await;
     let refused = refusal(&from, to.records.as_ref()).await;
     assert!(
-        matches!(&refused, CopyError::Written(tables) if *tables == ["families", "refresh_tokens"]),
+        matches!(&refused, CopyError::Written(tables) if *tables == ["clients", "users", "families", "rotations"]),
         "{refused}"
     );
     assert_eq!(to.sums().await, before);
@@ -427,7 +430,7 @@ fn no_column_is_forgotten() {
     }
 }
 
-/// The same in Postgres, where `user` has another name and the answers of rotations another table.
+/// The same in Postgres, where `user` has another name.
 #[tokio::test]
 async fn no_column_of_postgres_is_forgotten() {
     let database = servers::Postgres::shared().await.database().await;
@@ -438,7 +441,7 @@ async fn no_column_of_postgres_is_forgotten() {
                WHERE table_schema = 'public'";
     let held = client.query(sql, &[]).await.expect("the columns");
     let held = held.iter().map(|row| (row.get::<_, String>(0), row.get::<_, String>(1)));
-    let elsewhere = ["changes", "feed", "retry_answers", "copied", "refinery_schema_history"];
+    let elsewhere = ["changes", "feed", "copied", "refinery_schema_history"];
     let held: BTreeSet<_> = held.filter(|(table, _)| !elsewhere.contains(&table.as_str())).collect();
     let moved = Class::ALL.iter().flat_map(|class| {
         class.columns().iter().map(|column| {
@@ -446,7 +449,7 @@ async fn no_column_of_postgres_is_forgotten() {
             (class.table().to_owned(), name.to_owned())
         })
     });
-    let moved: BTreeSet<_> = moved.filter(|(_, name)| name != "retry_answer").collect();
+    let moved: BTreeSet<_> = moved.collect();
     assert_eq!(held, moved);
 }
 

@@ -169,6 +169,45 @@ fn two_servers_never_run_on_one_folder() {
 }
 
 #[tokio::test]
+async fn retry_answers_are_deleted_after_their_window() {
+    let folder = Folder::new();
+    let store: Arc<dyn Store> = folder.open().await;
+    let (_, token) = stored_refresh_token(&store).await;
+    store.commit(spending(rotation(&token).0, [])).await.unwrap();
+    let swept = async |now| {
+        let swept = store.sweep(now, 1000).await.expect("a sweep");
+        swept.into_iter().find(|(class, _)| *class == "retry_answers").map(|(_, rows)| rows)
+    };
+    let last = async |now| {
+        let row = store.rotation(&token, now).await.expect("a read").expect("the row stays");
+        row.last.expect("it was rotated")
+    };
+    assert_eq!(swept(NOW.plus(60)).await, Some(0));
+    let kept = last(NOW.plus(60)).await;
+    assert_eq!((kept.age, kept.answer.is_some()), (Some(60), true));
+    assert_eq!(swept(NOW.plus(61)).await, Some(1));
+    assert_eq!(last(NOW).await.answer, None);
+    assert_eq!(last(NOW.minus(2)).await.age, None, "a clock that was set back says nothing");
+}
+
+/// What is answered within a second lies in the order of its commits.
+#[tokio::test]
+async fn answers_of_one_second_are_kept_apart() {
+    let folder = Folder::new();
+    let store: Arc<dyn Store> = folder.open().await;
+    let mut tokens = Vec::new();
+    for _ in 0..5 {
+        let (_, token) = stored_refresh_token(&store).await;
+        store.commit(spending(rotation(&token).0, [])).await.unwrap();
+        tokens.push(token);
+    }
+    for token in &tokens {
+        let last = row_of(&*store, token).await.and_then(|row| row.last).expect("it was rotated");
+        assert_eq!((last.previous, last.answer.is_some()), (token.digest, true));
+    }
+}
+
+#[tokio::test]
 async fn a_backup_is_made_while_commits_go_on() {
     let folder = Folder::new();
     let store: Arc<dyn Store> = folder.open().await;

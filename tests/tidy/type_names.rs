@@ -12,7 +12,6 @@ use crate::{
 const DOUBLED: &str = "
 Lane 2
 Need 2
-Rotation 2
 Spends 2
 ";
 

@@ -86,6 +86,22 @@ impl<T> From<Option<T>> for Loaded<T> {
     }
 }
 
+/// A refresh token and the row it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedToken {
+    /// What the token says.
+    pub token: RefreshToken,
+    /// The row as it is in the primary.
+    pub rotation: Rotation,
+}
+
+impl PresentedToken {
+    /// Whether it is the one token of its family that can be used.
+    pub fn is_current(&self) -> bool {
+        self.token == self.rotation.current
+    }
+}
+
 /// What is known when a grant decides.
 #[derive(Debug)]
 pub struct Facts<'p> {
@@ -102,7 +118,7 @@ pub struct Facts<'p> {
     /// [`Need::Code`].
     pub code: Loaded<Code>,
     /// [`Need::RefreshToken`].
-    pub refresh_token: Loaded<RefreshToken>,
+    pub refresh_token: Loaded<PresentedToken>,
     /// [`Need::Family`].
     pub family: Loaded<Arc<Family>>,
     /// [`Need::User`].
@@ -209,7 +225,7 @@ pub enum Spends {
     /// An authorization code.
     Code(RowId),
     /// A refresh token, which is rotated.
-    RefreshToken(RowId),
+    RefreshToken(RefreshToken),
 }
 
 /// A refusal with its effects.
@@ -306,7 +322,7 @@ pub(crate) mod testing {
     #[derive(Clone, Default)]
     pub(crate) struct Known {
         pub(crate) code: Option<Code>,
-        pub(crate) refresh_token: Option<RefreshToken>,
+        pub(crate) refresh_token: Option<PresentedToken>,
         pub(crate) family: Option<Family>,
         pub(crate) user: Option<User>,
     }

@@ -37,7 +37,7 @@ impl Named {
         let mut named = Self::default();
         match &commit.spend {
             Some(Spend::Code(id)) => named.own(id.0),
-            Some(Spend::Refresh { id, .. }) => named.own(id.0),
+            Some(Spend::Refresh { token, .. }) => named.own(token.family.0),
             Some(Spend::Once { id, .. }) => named.own(*id),
             None => {}
         }
@@ -87,11 +87,7 @@ impl Named {
                 self.share(code.family.0);
                 self.share(code.client.0);
             }
-            Effect::InsertRefreshToken(token) => {
-                self.own(token.id.0);
-                self.share(token.family.0);
-                self.share(token.client.0);
-            }
+            Effect::InsertRefreshToken { token, .. } => self.share(token.family.0),
             Effect::InsertSession(session) => {
                 self.own(session.id.0);
                 self.share(session.user.0);

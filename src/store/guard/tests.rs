@@ -106,7 +106,7 @@ impl Grants for Fake {
     async fn code(&self, _: &Digest) -> Result<Option<Code>, StoreError> {
         self.answer(None).await
     }
-    async fn refresh_token(&self, _: &Digest) -> Result<Option<RefreshToken>, StoreError> {
+    async fn rotation(&self, _: &RefreshToken, _: UnixTime) -> Result<Option<Rotation>, StoreError> {
         self.answer(None).await
     }
     async fn family(&self, _: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {

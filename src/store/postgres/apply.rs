@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::{
     Lane, Postgres, clients, feed, grants, keys,
-    outcome::{Tries, Witness},
-    sessions,
+    outcome::{Tries, Witness, witnesses},
+    rotations, sessions,
     statements::Statements,
     users,
 };
@@ -37,7 +37,7 @@ impl Postgres {
         let committed = apply(transaction.statements(), commit).await?;
         let told = !committed.changes.is_empty();
         let _telling = told.then(|| self.replicas.telling());
-        self.end(transaction, Witness::of(commit, told)).await?;
+        self.end(transaction, || witnesses(Witness::of(commit, told))).await?;
         Ok(committed)
     }
 }
@@ -113,7 +113,7 @@ pub(super) async fn carry_out(to: &mut Applying<'_>, effect: &Effect) -> Result<
             grants::revoke_token(to, *token, *client, *until).await
         }
         Effect::InsertCode(code) => grants::insert_code(to, code).await,
-        Effect::InsertRefreshToken(token) => grants::insert_refresh_token(to, token).await,
+        Effect::InsertRefreshToken { token, expires_at } => rotations::insert(to, token, *expires_at).await,
         Effect::InsertSession(session) => sessions::insert(to, session).await,
         Effect::TouchSession(session, seen_at) => sessions::touch(to, *session, *seen_at).await,
         Effect::EndSession(session) => sessions::end(to, *session).await,

@@ -15,7 +15,7 @@ use self::{
 };
 use super::{
     Lane, Postgres, feed,
-    outcome::{Tries, Witness},
+    outcome::{Tries, Witness, witnesses},
     sql::statements,
     statements::Statements,
 };
@@ -88,7 +88,7 @@ impl Postgres {
         let outcomes = Box::pin(write(transaction.statements(), batch)).await?;
         let told = outcomes.iter().flatten().any(|committed| !committed.changes.is_empty());
         let _telling = told.then(|| self.replicas.telling());
-        self.end(transaction, witness(batch, &outcomes)).await?;
+        self.end(transaction, || witnesses(of_batch(batch, &outcomes))).await?;
         Ok(outcomes)
     }
 }
@@ -105,13 +105,14 @@ async fn write(db: Statements<'_>, batch: &[Commit]) -> Result<Vec<Outcome>, Com
     }
     spends.answers(&won, &mut rows);
     let telling: Vec<_> = told.iter().map(|(at, id, change)| (*at, *id, change)).collect();
-    // In this order: whoever tells the feed something holds it until COMMIT.
-    let (mut lost, (), ()) = tokio::try_join!(
+    let (mut lost, ()) = tokio::try_join!(
         biased;
         async { spends.lost(&won, db).await.map_err(CommitError::from) },
-        async { Box::pin(rows.write(db)).await.map_err(CommitError::from) },
-        async { feed::append(db, &telling).await.map_err(CommitError::from) },
+        async { Box::pin(rows.write(db)).await },
     )?;
+    // After everything else: whoever tells the feed something holds it until COMMIT. It is no part of the
+    // flight, in which a statement that is not prepared yet on this connection comes later than it should.
+    feed::append(db, &telling).await?;
     let outcome = |commit: &Commit| match lost.remove(&commit.id) {
         Some(error) => Err(error),
         None => Ok(Committed { changes: changes(commit).collect() }),
@@ -124,13 +125,10 @@ fn changes(commit: &Commit) -> impl Iterator<Item = Change> {
     commit.effects.iter().filter_map(revocation).map(|revocation| Change::revoked(revocation, commit.at))
 }
 
-/// By whom to find out whether the transaction was done: one that was first, preferably one that can
-/// say for certain that it was not.
-fn witness(batch: &[Commit], outcomes: &[Outcome]) -> Option<Witness> {
-    let done = batch
+/// By whom to find out whether the transaction was done: those that were first.
+fn of_batch(batch: &[Commit], outcomes: &[Outcome]) -> impl Iterator<Item = Witness> {
+    batch
         .iter()
         .zip(outcomes)
-        .filter_map(|(commit, outcome)| Witness::of(commit, !outcome.as_ref().ok()?.changes.is_empty()));
-    let (certain, other): (Vec<_>, Vec<_>) = done.partition(Witness::is_certain);
-    certain.into_iter().chain(other).next()
+        .filter_map(|(commit, outcome)| Witness::of(commit, !outcome.as_ref().ok()?.changes.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! What an authorization leaves behind: families, codes and refresh tokens, spent once.
+//! What an authorization leaves behind: families and codes, spent once. Refresh tokens: `rotations.rs`.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -10,7 +10,7 @@ use super::{
     Postgres,
     apply::{Applying, inserted},
     columns::{Epoch, Json},
-    feed,
+    feed, rotations,
     sql::statements,
     statements::Param,
 };
@@ -34,27 +34,9 @@ macro_rules! family_columns {
 
 statements! {
     CODE = concat!("SELECT ", code_columns!(), " FROM codes WHERE digest = $1");
-    REFRESH_TOKEN = "SELECT id, digest, family, client, created_at, expires_at, spent_by, spent_at, successor,
-                            retry_request
-                     FROM refresh_tokens WHERE digest = $1";
-    /// What is asked about a token that is spent, and few are: its answer, and whether its successor is
-    /// spent too. One that is gone counts as spent: nobody may be given it again.
-    SPENT_REFRESH_TOKEN = "SELECT (SELECT answer FROM retry_answers WHERE id = $1),
-                                  NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE id = $2 AND spent_by IS NULL)";
     FAMILY = concat!("SELECT ", family_columns!(), " FROM families WHERE id = $1");
     SPEND_CODE = "UPDATE codes SET spent_by = $2 WHERE id = $1 AND spent_by IS NULL";
     CODE_EXISTS = "SELECT 1 FROM codes WHERE id = $1";
-    /// The token's own row, which no index is touched for, and the answer beside it.
-    SPEND_REFRESH_TOKEN = "WITH rotated AS (
-                               UPDATE refresh_tokens
-                               SET spent_by = $2, spent_at = $3, successor = $4, retry_request = $5
-                               WHERE id = $1 AND spent_by IS NULL
-                               RETURNING id, spent_at),
-                           kept AS (
-                               INSERT INTO retry_answers (id, spent_at, answer)
-                               SELECT id, spent_at, $6 FROM rotated WHERE $6::bytea IS NOT NULL)
-                           SELECT id FROM rotated";
-    REFRESH_TOKEN_EXISTS = "SELECT 1 FROM refresh_tokens WHERE id = $1";
     SPEND_ONCE = "INSERT INTO spent (id, spent_by, expires_at) VALUES ($1, $2, $3)
                   ON CONFLICT DO NOTHING";
     INSERT_FAMILY = concat!(
@@ -65,12 +47,6 @@ statements! {
         "INSERT INTO codes (", code_columns!(), ")
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING"
     );
-    INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens
-                            (id, digest, family, client, created_at, expires_at, spent_by, spent_at,
-                             successor, retry_request)
-                            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
-    INSERT_RETRY_ANSWER = "INSERT INTO retry_answers (id, spent_at, answer) VALUES ($1, $2, $3)
-                           ON CONFLICT DO NOTHING";
     REVOKE_FAMILY = "UPDATE families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     /// Locked in the order of their keys, as everybody does who revokes several.
     REVOKE_FAMILIES = "UPDATE families SET revoked_at = $1
@@ -84,12 +60,12 @@ statements! {
                        RETURNING id, client";
     DELETE_CODES_OF_CLIENT = "DELETE FROM codes WHERE family = ANY (ARRAY(
                                   SELECT id FROM families WHERE client = $1))";
-    DELETE_TOKENS_OF_CLIENT = "DELETE FROM refresh_tokens WHERE family = ANY (ARRAY(
+    DELETE_ROTATIONS_OF_CLIENT = "DELETE FROM rotations WHERE family = ANY (ARRAY(
                                    SELECT id FROM families WHERE client = $1))";
     DELETE_FAMILIES_OF_CLIENT = "DELETE FROM families WHERE client = $1";
     DELETE_CODES_OF_USER = "DELETE FROM codes WHERE family = ANY (ARRAY(
                                 SELECT id FROM families WHERE user_id = $1))";
-    DELETE_TOKENS_OF_USER = "DELETE FROM refresh_tokens WHERE family = ANY (ARRAY(
+    DELETE_ROTATIONS_OF_USER = "DELETE FROM rotations WHERE family = ANY (ARRAY(
                                  SELECT id FROM families WHERE user_id = $1))";
     DELETE_FAMILIES_OF_USER = "DELETE FROM families WHERE user_id = $1";
 }
@@ -100,17 +76,8 @@ impl Grants for Postgres {
         Ok(self.reads().one(CODE, &[(digest, Type::BYTEA)], code).await?)
     }
 
-    async fn refresh_token(&self, digest: &Digest) -> Result<Option<RefreshToken>, StoreError> {
-        let token = self.reads().one(REFRESH_TOKEN, &[(digest, Type::BYTEA)], refresh_token).await?;
-        let Some(mut token) = token else { return Ok(None) };
-        if let Some(successor) = token.successor {
-            let asked: &[Param<'_>] = &[(&token.id, Type::UUID), (&successor, Type::UUID)];
-            let kept = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
-            let kept = self.reads().one(SPENT_REFRESH_TOKEN, asked, kept).await?;
-            // There is always a row; without one nobody would be answered again.
-            (token.retry_answer, token.successor_spent) = kept.unwrap_or((None, true));
-        }
-        Ok(Some(token))
+    async fn rotation(&self, token: &RefreshToken, now: UnixTime) -> Result<Option<Rotation>, StoreError> {
+        rotations::find(self.reads(), token, now).await
     }
 
     async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {
@@ -130,24 +97,6 @@ fn code(row: &Row) -> Result<Code, Error> {
         created_at: row.try_get(7)?,
         expires_at: row.try_get(8)?,
         spent_by: row.try_get(9)?,
-    })
-}
-
-/// A token without what is asked about spent ones only.
-fn refresh_token(row: &Row) -> Result<RefreshToken, Error> {
-    Ok(RefreshToken {
-        id: row.try_get(0)?,
-        digest: row.try_get(1)?,
-        family: row.try_get(2)?,
-        client: row.try_get(3)?,
-        created_at: row.try_get(4)?,
-        expires_at: row.try_get(5)?,
-        spent_by: row.try_get(6)?,
-        spent_at: row.try_get(7)?,
-        successor: row.try_get(8)?,
-        retry_request: row.try_get(9)?,
-        retry_answer: None,
-        successor_spent: false,
     })
 }
 
@@ -206,18 +155,7 @@ pub(super) async fn spend(to: &mut Applying<'_>, spend: &Spend) -> Result<(), Co
             let spent = to.db.run(SPEND_CODE, row).await?;
             lost(to, spent, "code", CODE_EXISTS, *id).await
         }
-        Spend::Refresh { id, successor, retry_request, retry_answer } => {
-            let row: &[Param<'_>] = &[
-                (id, Type::UUID),
-                (&to.id, Type::UUID),
-                (&to.at, Type::INT8),
-                (successor, Type::UUID),
-                (retry_request, Type::BYTEA),
-                (retry_answer, Type::BYTEA),
-            ];
-            let spent = to.db.run(SPEND_REFRESH_TOKEN, row).await?;
-            lost(to, spent, "refresh token", REFRESH_TOKEN_EXISTS, *id).await
-        }
+        Spend::Refresh { .. } => rotations::spend(to, spend).await,
         Spend::Once { id, expires_at } => {
             let row: &[Param<'_>] = &[(id, Type::UUID), (&to.id, Type::UUID), (expires_at, Type::INT8)];
             match to.db.run(SPEND_ONCE, row).await? {
@@ -280,31 +218,6 @@ pub(super) async fn insert_code(to: &mut Applying<'_>, code: &Code) -> Result<()
     inserted(to.db.run(INSERT_CODE, row).await?, "code")
 }
 
-pub(super) async fn insert_refresh_token(
-    to: &mut Applying<'_>,
-    token: &RefreshToken,
-) -> Result<(), CommitError> {
-    let row: &[Param<'_>] = &[
-        (&token.id, Type::UUID),
-        (&token.digest, Type::BYTEA),
-        (&token.family, Type::UUID),
-        (&token.client, Type::UUID),
-        (&token.created_at, Type::INT8),
-        (&token.expires_at, Type::INT8),
-        (&token.spent_by, Type::UUID),
-        (&token.spent_at, Type::INT8),
-        (&token.successor, Type::UUID),
-        (&token.retry_request, Type::BYTEA),
-    ];
-    inserted(to.db.run(INSERT_REFRESH_TOKEN, row).await?, "refresh token")?;
-    if let Some(answer) = &token.retry_answer {
-        let spent_at = token.spent_at.unwrap_or(to.at);
-        let row: &[Param<'_>] = &[(&token.id, Type::UUID), (&spent_at, Type::INT8), (answer, Type::BYTEA)];
-        inserted(to.db.run(INSERT_RETRY_ANSWER, row).await?, "refresh token")?;
-    }
-    Ok(())
-}
-
 pub(super) async fn revoke_family(
     to: &mut Applying<'_>,
     family: FamilyId,
@@ -358,14 +271,14 @@ pub(super) async fn revoke_token(
 
 pub(super) async fn delete_of_client(to: &Applying<'_>, client: ClientKey) -> Result<(), CommitError> {
     to.db.run(DELETE_CODES_OF_CLIENT, &[(&client, Type::UUID)]).await?;
-    to.db.run(DELETE_TOKENS_OF_CLIENT, &[(&client, Type::UUID)]).await?;
+    to.db.run(DELETE_ROTATIONS_OF_CLIENT, &[(&client, Type::UUID)]).await?;
     to.db.run(DELETE_FAMILIES_OF_CLIENT, &[(&client, Type::UUID)]).await?;
     Ok(())
 }
 
 pub(super) async fn delete_of_user(to: &Applying<'_>, user: UserId) -> Result<(), CommitError> {
     to.db.run(DELETE_CODES_OF_USER, &[(&user, Type::UUID)]).await?;
-    to.db.run(DELETE_TOKENS_OF_USER, &[(&user, Type::UUID)]).await?;
+    to.db.run(DELETE_ROTATIONS_OF_USER, &[(&user, Type::UUID)]).await?;
     to.db.run(DELETE_FAMILIES_OF_USER, &[(&user, Type::UUID)]).await?;
     Ok(())
 }

@@ -22,6 +22,7 @@ mod pooler;
 mod readers;
 mod records;
 mod replicas;
+mod rotations;
 mod sessions;
 mod sql;
 mod statements;

@@ -1,19 +1,24 @@
 //! What became of a transaction whose COMMIT was not answered, because the connection broke while it
 //! was under way.
 //!
-//! The answer is read back. A commit that spent something left its id in `spent_by`, one that told
+//! The answer is read back. A commit that spent something left its id in the row it spent, one that told
 //! other nodes something left it in `changes`. Both looks first wait for the row that the lost
 //! transaction holds for as long as it runs, so that "not done" cannot turn into "done" afterwards.
 //! What a commit without either has inserted can be found, but its absence proves nothing.
+//!
+//! The row of a refresh token is written again by the next rotation, which a client may be quick to ask
+//! for: two generations on, the digest that was given out is still in it, and beyond that it cannot tell.
+//! Then the next witness of the batch is asked.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::Instant;
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 use super::{
     Lane, Postgres,
+    columns::Natural,
     sql::statements,
     statements::{Failure, Statements},
     transaction::Transaction,
@@ -25,7 +30,7 @@ use crate::{
 
 statements! {
     SPENT_CODE = "SELECT spent_by FROM codes WHERE id = $1 FOR SHARE";
-    SPENT_REFRESH_TOKEN = "SELECT spent_by FROM refresh_tokens WHERE id = $1 FOR SHARE";
+    ROTATED = "SELECT generation, rotated_by, previous FROM rotations WHERE family = $1 FOR SHARE";
     SPENT_ONCE = "SELECT spent_by FROM spent WHERE id = $1 FOR SHARE";
     /// Waits for whoever is about to write to the feed.
     WAIT_FOR_FEED = "SELECT 1 FROM feed WHERE one = 1 FOR SHARE";
@@ -35,7 +40,7 @@ statements! {
     SESSION = "SELECT 1 FROM sessions WHERE id = $1 FOR SHARE";
     FAMILY = "SELECT 1 FROM families WHERE id = $1 FOR SHARE";
     CODE = "SELECT 1 FROM codes WHERE id = $1 FOR SHARE";
-    REFRESH_TOKEN = "SELECT 1 FROM refresh_tokens WHERE id = $1 FOR SHARE";
+    ROTATION = "SELECT 1 FROM rotations WHERE family = $1 FOR SHARE";
 }
 
 /// A transaction that lost to another is tried again so often, while it is not older than this. (It
@@ -45,6 +50,9 @@ const TRIED_FOR: Duration = Duration::from_secs(3);
 
 /// How long the database is asked what became of a commit. It may have to be reached anew.
 const ASKED_FOR: Duration = Duration::from_secs(3);
+
+/// How many of the commits of a transaction are asked about.
+const ASKED: usize = 16;
 
 /// By what the outcome of a transaction can be told, when nobody was there to hear it.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +66,8 @@ pub(super) struct Witness {
 enum Trace {
     /// Its id in the row it spent, which was there before.
     Spent(&'static str, Id),
+    /// Its id in the row of a family, and the digest of the token that it gave out.
+    Rotated(RefreshToken, Digest),
     /// Its id in the feed.
     Told,
     /// Its id in a row that it made.
@@ -71,25 +81,37 @@ impl Witness {
     pub(super) fn of(commit: &Commit, told: bool) -> Option<Self> {
         let trace = match &commit.spend {
             Some(Spend::Code(id)) => Some(Trace::Spent(SPENT_CODE, id.0)),
-            Some(Spend::Refresh { id, .. }) => Some(Trace::Spent(SPENT_REFRESH_TOKEN, id.0)),
             _ if told => Some(Trace::Told),
+            Some(Spend::Refresh { token, successor, .. }) => Some(Trace::Rotated(*token, *successor)),
             Some(Spend::Once { id, .. }) => Some(Trace::Once(*id)),
             None => commit.effects.iter().find_map(made),
         };
         trace.map(|trace| Self { commit: commit.id, trace })
     }
 
-    /// Whether it can say for certain that nothing was done, too. Of the commits of a batch, one that
-    /// can is the one to ask.
-    pub(super) fn is_certain(&self) -> bool {
-        matches!(self.trace, Trace::Spent(..) | Trace::Told)
+    /// How well it can tell. A code and the feed always can, and can say that nothing was done, too.
+    fn rank(&self) -> u8 {
+        match self.trace {
+            Trace::Spent(..) | Trace::Told => 0,
+            Trace::Rotated(..) => 1,
+            Trace::Once(..) | Trace::Made(..) => 2,
+        }
     }
 
     /// Asks it; `None` if it cannot tell.
     async fn ask(self, db: Statements<'_>) -> Result<Option<bool>, Failure> {
         match self.trace {
-            // A code or token that is gone by now was deleted with its family: nobody can tell.
+            // A code that is gone by now was deleted with its family: nobody can tell.
             Trace::Spent(look, id) => self.spent(db, look, id).await,
+            Trace::Rotated(token, successor) => {
+                let read = |row: &Row| {
+                    let (Natural(generation), by, previous) =
+                        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+                    Ok(Generation { generation, by, previous })
+                };
+                let row = db.one(ROTATED, &[(&token.family, Type::UUID)], read).await?;
+                Ok(row.and_then(|row| row.tells(&token, self.commit, &successor)))
+            }
             Trace::Once(id) => self.spent(db, SPENT_ONCE, id).await,
             Trace::Told => {
                 db.one(WAIT_FOR_FEED, &[], |_| Ok(())).await?;
@@ -110,13 +132,41 @@ impl Witness {
     }
 }
 
+/// What the row of a family's refresh tokens says of its last rotation.
+struct Generation {
+    generation: u64,
+    by: Option<CommitId>,
+    previous: Option<Digest>,
+}
+
+impl Generation {
+    /// Whether a commit rotated a token; `None` if others have rotated its successors too often since, or
+    /// if the row is of another history.
+    fn tells(&self, token: &RefreshToken, commit: CommitId, successor: &Digest) -> Option<bool> {
+        match self.generation.checked_sub(token.generation)? {
+            0 => Some(false),
+            1 => Some(self.by == Some(commit)),
+            2 => Some(self.previous.as_ref() == Some(successor)),
+            _ => None,
+        }
+    }
+}
+
+/// Whom to ask, in this order, what became of a transaction. A few will do: each of them knows of all.
+pub(super) fn witnesses(of: impl IntoIterator<Item = Witness>) -> Vec<Witness> {
+    let mut witnesses: Vec<_> = of.into_iter().collect();
+    witnesses.sort_by_key(Witness::rank);
+    witnesses.truncate(ASKED);
+    witnesses
+}
+
 /// Where an effect leaves a row of its own.
 fn made(effect: &Effect) -> Option<Trace> {
     match effect {
         Effect::InsertSession(session) => Some(Trace::Made(SESSION, session.id.0)),
         Effect::InsertFamily(family) => Some(Trace::Made(FAMILY, family.id.0)),
         Effect::InsertCode(code) => Some(Trace::Made(CODE, code.id.0)),
-        Effect::InsertRefreshToken(token) => Some(Trace::Made(REFRESH_TOKEN, token.id.0)),
+        Effect::InsertRefreshToken { token, .. } => Some(Trace::Made(ROTATION, token.family.0)),
         _ => None,
     }
 }
@@ -149,11 +199,11 @@ impl Tries {
 }
 
 impl Postgres {
-    /// Makes a transaction durable. When COMMIT is not answered, `witness` is asked what became of it.
+    /// Makes a transaction durable. When COMMIT is not answered, `witnesses` are asked what became of it.
     pub(super) async fn end(
         &self,
         transaction: Transaction<'_>,
-        witness: Option<Witness>,
+        witnesses: impl FnOnce() -> Vec<Witness>,
     ) -> Result<(), StoreError> {
         let warnings = self.connector.warnings();
         let lost = match transaction.commit().await {
@@ -165,12 +215,10 @@ impl Postgres {
             // The server said no, and has undone it.
             Err(failure) => return Err(failure.into()),
         };
-        tracing::warn!(?witness, error = %lost, "connection lost during COMMIT; checking the outcome");
-        let done = match witness {
-            Some(witness) => self.look_up(witness).await,
-            None => None,
-        };
-        tracing::warn!(?witness, ?done, "outcome of the interrupted COMMIT checked");
+        let witnesses = witnesses();
+        tracing::warn!(witness = ?witnesses, error = %lost, "connection lost during COMMIT; checking the outcome");
+        let done = self.look_up(&witnesses).await;
+        tracing::warn!(witness = ?witnesses, ?done, "outcome of the interrupted COMMIT checked");
         match done {
             Some(true) => Ok(()),
             Some(false) => Err(lost),
@@ -179,10 +227,10 @@ impl Postgres {
     }
 
     /// Whether a transaction was done; `None` if nobody can tell.
-    async fn look_up(&self, witness: Witness) -> Option<bool> {
+    async fn look_up(&self, witnesses: &[Witness]) -> Option<bool> {
         let asking = async {
             for pause in pauses(usize::MAX) {
-                match self.ask(witness).await {
+                match self.ask(witnesses).await {
                     Ok(done) => return done,
                     Err(error) => {
                         tracing::debug!(%error, "checking the outcome of a COMMIT failed; will retry")
@@ -199,9 +247,16 @@ impl Postgres {
         })
     }
 
-    async fn ask(&self, witness: Witness) -> Result<Option<bool>, StoreError> {
+    /// The first of them that can tell.
+    async fn ask(&self, witnesses: &[Witness]) -> Result<Option<bool>, StoreError> {
         let transaction = self.begin(Lane::Request).await?;
-        let done = witness.ask(transaction.statements()).await?;
+        let mut done = None;
+        for witness in witnesses {
+            done = witness.ask(transaction.statements()).await?;
+            if done.is_some() {
+                break;
+            }
+        }
         if done == Some(true) {
             // What was read need not have reached a synchronous standby. The lock on it is a write, and
             // when that has, so has everything before.
@@ -229,4 +284,34 @@ fn pauses(times: usize) -> impl Iterator<Item = Duration> {
 fn unknown(lost: &StoreError) -> StoreError {
     let message = format!("whether the commit was done is unknown: {}", lost.message);
     StoreError::new(StoreErrorKind::Connection, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The row may have gone on while nobody heard.
+    #[test]
+    fn a_rotation_can_be_told_from_its_row_for_two_generations() {
+        let (token, mine) = (
+            RefreshToken { family: FamilyId::default(), generation: 5, digest: Digest([5; 32]) },
+            Digest([6; 32]),
+        );
+        let (commit, other) = (CommitId(Id([1; 16])), CommitId(Id([2; 16])));
+        let tells = |generation, by, previous| {
+            let row = Generation { generation, by: Some(by), previous: Some(previous) };
+            row.tells(&token, commit, &mine)
+        };
+        assert_eq!(tells(5, commit, Digest([4; 32])), Some(false), "the row is as it was");
+        assert_eq!(tells(6, commit, token.digest), Some(true));
+        assert_eq!(tells(6, other, token.digest), Some(false), "another was first");
+        assert_eq!(tells(7, other, mine), Some(true), "its successor was rotated");
+        assert_eq!(tells(7, other, Digest([9; 32])), Some(false), "another's successor was rotated");
+        assert_eq!(tells(8, commit, mine), None, "that is too long ago");
+        assert_eq!(tells(4, commit, mine), None, "the store was set back");
+        assert_eq!(
+            Generation { generation: 5, by: None, previous: None }.tells(&token, commit, &mine),
+            Some(false)
+        );
+    }
 }

@@ -1,7 +1,4 @@
 //! Whole tables as records: pages by key, written as set-based statements.
-//!
-//! The sealed answers of rotations have a table of their own here (`retry_answers`); as records they are
-//! a column of `refresh_tokens`, as in SQLite.
 
 use std::{
     sync::{Arc, LazyLock, atomic::AtomicU64},
@@ -48,17 +45,12 @@ impl Records for Postgres {
     async fn put_records(&self, class: Class, records: Vec<Record>) -> Result<(), StoreError> {
         let arrays = arrays(class.columns(), &records)?;
         let keys = &arrays[..class.key().len()];
-        let in_table: Vec<_> = columns_in_table(class).map(|at| param(&arrays[at])).collect();
+        let columns: Vec<_> = arrays.iter().map(param).collect();
         let transaction = self.begin(Lane::Upkeep).await?;
         let db = transaction.statements();
         // All of them first: a name may go from one row of the batch to another.
         remove(db, class, keys).await?;
-        db.run(&sql(class).insert, &in_table).await?;
-        if class == Class::RefreshTokens {
-            let column = |name| param(&arrays[place(class, name)]);
-            let answers = [column("id"), column("spent_at"), column("retry_answer")];
-            db.run(PUT_ANSWERS, &answers).await?;
-        }
+        db.run(&sql(class).insert, &columns).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -120,7 +112,7 @@ const FIRST_READ: &str = "SELECT note FROM copied";
 static TRACE: LazyLock<String> = LazyLock::new(|| {
     let trace =
         |table| format!("(SELECT count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) FROM {table})");
-    let tables = Class::ALL.iter().map(|class| class.table()).chain(["feed", "retry_answers"]);
+    let tables = Class::ALL.iter().map(|class| class.table()).chain(["feed"]);
     format!("SELECT concat_ws(' ', {})", tables.map(trace).collect::<Vec<_>>().join(", "))
 });
 
@@ -167,12 +159,6 @@ struct Sql {
 
 static SQL: LazyLock<Vec<Sql>> = LazyLock::new(|| Class::ALL.into_iter().map(write).collect());
 
-const REMOVE_ANSWERS: &str = "DELETE FROM retry_answers WHERE id = ANY($1)";
-
-const PUT_ANSWERS: &str = "INSERT INTO retry_answers (id, spent_at, answer)
-    SELECT id, spent_at, answer FROM UNNEST($1::uuid[], $2::bigint[], $3::bytea[]) AS put (id, spent_at, answer)
-    WHERE answer IS NOT NULL";
-
 fn sql(class: Class) -> &'static Sql {
     &SQL[class as usize]
 }
@@ -183,9 +169,6 @@ fn write(class: Class) -> Sql {
         columns.iter().enumerate().map(write).collect::<Vec<_>>().join(", ")
     };
     let selected = listed(class.columns(), &|(_, column)| match column {
-        column if is_answer(class, column) => {
-            "(SELECT answer FROM retry_answers WHERE retry_answers.id = held.id)".to_owned()
-        }
         // `kind` is a smallint.
         Column { holds: Holds::Number, .. } => format!("held.{}::bigint", name(column)),
         column => format!("held.{}", name(column)),
@@ -194,8 +177,7 @@ fn write(class: Class) -> Sql {
     let after = listed(class.key(), &|(at, _)| format!("${}", at + 1));
     let limit = class.key().len() + 1;
     let select = format!("SELECT {selected} FROM {table} AS held");
-    let all: Vec<Column> = columns_in_table(class).map(|at| class.columns()[at]).collect();
-    let names = listed(&all, &|(_, column)| name(column).to_owned());
+    let names = listed(class.columns(), &|(_, column)| name(column).to_owned());
     let arrays = |columns: &[Column]| {
         listed(columns, &|(at, column)| format!("${}::{}[]", at + 1, type_name(column.holds)))
     };
@@ -205,7 +187,7 @@ fn write(class: Class) -> Sql {
     Sql {
         first: format!("{select} ORDER BY {key} LIMIT $1"),
         page: format!("{select} WHERE ({key}) > ({after}) ORDER BY {key} LIMIT ${limit}"),
-        insert: format!("INSERT INTO {table} ({names}) SELECT * FROM UNNEST({})", arrays(&all)),
+        insert: format!("INSERT INTO {table} ({names}) SELECT * FROM UNNEST({})", arrays(class.columns())),
         remove: format!(
             "DELETE FROM {table} AS held USING UNNEST({}) AS gone ({gone}) WHERE {}",
             arrays(class.key()),
@@ -219,23 +201,7 @@ fn name(column: &Column) -> &'static str {
     if column.name == "user" { "user_id" } else { column.name }
 }
 
-fn is_answer(class: Class, column: &Column) -> bool {
-    class == Class::RefreshTokens && column.name == "retry_answer"
-}
-
-fn place(class: Class, name: &str) -> usize {
-    let place = class.columns().iter().position(|column| column.name == name);
-    place.expect("the column is one of the class")
-}
-
-fn columns_in_table(class: Class) -> impl Iterator<Item = usize> {
-    (0..class.columns().len()).filter(move |at| !is_answer(class, &class.columns()[*at]))
-}
-
 async fn remove(db: Statements<'_>, class: Class, keys: &[Given]) -> Result<(), Failure> {
-    if class == Class::RefreshTokens {
-        db.run(REMOVE_ANSWERS, &[param(&keys[0])]).await?;
-    }
     let keys: Vec<_> = keys.iter().map(param).collect();
     db.run(&sql(class).remove, &keys).await?;
     Ok(())

@@ -13,7 +13,7 @@ macro_rules! statements {
 
 pub(super) use statements;
 
-use super::{batch, clients, feed, grants, keys, outcome, sessions, timeline, upkeep, users};
+use super::{batch, clients, feed, grants, keys, outcome, rotations, sessions, timeline, upkeep, users};
 
 /// Every statement that a request or the sweeper runs: file, name, text.
 pub fn statements_of_the_request_path() -> Vec<(&'static str, &'static str, &'static str)> {
@@ -23,6 +23,7 @@ pub fn statements_of_the_request_path() -> Vec<(&'static str, &'static str, &'st
         ("grants", grants::STATEMENTS),
         ("keys", keys::STATEMENTS),
         ("outcome", outcome::STATEMENTS),
+        ("rotations", rotations::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
         ("timeline", timeline::STATEMENTS),
         ("upkeep", upkeep::STATEMENTS),
@@ -51,6 +52,7 @@ mod tests {
             ("grants", include_str!("grants.rs")),
             ("keys", include_str!("keys.rs")),
             ("outcome", include_str!("outcome.rs")),
+            ("rotations", include_str!("rotations.rs")),
             ("sessions", include_str!("sessions.rs")),
             ("timeline", include_str!("timeline.rs")),
             ("upkeep", include_str!("upkeep.rs")),

@@ -28,12 +28,16 @@ statements! {
     SWEEP_CODES = "DELETE FROM codes WHERE id = ANY (ARRAY(
                        SELECT id FROM codes WHERE spent_by IS NULL AND expires_at <= $1
                        ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
-    SWEEP_RETRY_ANSWERS = "DELETE FROM retry_answers WHERE id = ANY (ARRAY(
-                               SELECT id FROM retry_answers WHERE spent_at < $1
-                               ORDER BY spent_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
-    SWEEP_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE id = ANY (ARRAY(
-                                SELECT id FROM refresh_tokens WHERE expires_at <= $1
-                                ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+    /// They were dated by this server, so no node's clock alone can make them old. Those of a batch have the
+    /// same time, and go together.
+    SWEEP_RETRY_ANSWERS = "DELETE FROM retry_answers WHERE issued_us = ANY (ARRAY(
+                               SELECT issued_us FROM retry_answers
+                               WHERE issued_us < least($1, extract(epoch FROM now())::bigint - 60) * 1000000
+                               ORDER BY issued_us LIMIT $2 FOR UPDATE SKIP LOCKED))";
+    /// Those whose last day is over.
+    SWEEP_ROTATIONS = "DELETE FROM rotations WHERE family = ANY (ARRAY(
+                           SELECT family FROM rotations WHERE expiry_day < $1 / 86400
+                           ORDER BY expiry_day LIMIT $2 FOR UPDATE SKIP LOCKED))";
     SWEEP_SESSIONS = "DELETE FROM sessions WHERE id = ANY (ARRAY(
                           SELECT id FROM sessions WHERE expires_at <= $1
                           ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
@@ -48,12 +52,8 @@ statements! {
                        ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
     EXPIRED_FAMILIES = "SELECT id FROM families WHERE expires_at <= $1
                         ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED";
-    SWEEP_TOKENS_OF = "DELETE FROM refresh_tokens WHERE id = ANY (ARRAY(
-                           SELECT id FROM refresh_tokens WHERE family = ANY ($1::uuid[]) LIMIT $2))";
-    SWEEP_FAMILIES = "DELETE FROM families
-                      WHERE id = ANY ($1::uuid[])
-                        AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE family = families.id)
-                      RETURNING id";
+    SWEEP_ROTATIONS_OF = "DELETE FROM rotations WHERE family = ANY ($1::uuid[])";
+    SWEEP_FAMILIES = "DELETE FROM families WHERE id = ANY ($1::uuid[])";
     SWEEP_CODES_OF = "DELETE FROM codes WHERE family = ANY ($1::uuid[])";
     /// From the front only, so that \"the oldest kept\" tells a reader whether it missed any, up to the
     /// first that is to be kept; the newest stays.
@@ -131,20 +131,17 @@ impl Upkeep for Postgres {
     }
 }
 
-/// A family goes with its code and its refresh tokens. It may have a great many of those: then some
-/// go now, and it stays until the last has gone.
+/// A family goes with its code and its rotation.
 async fn sweep_families(db: Statements<'_>, now: UnixTime, limit: usize) -> Result<u64, Failure> {
-    let limit = rows(limit);
-    let row: &[Param<'_>] = &[(&now, Type::INT8), (&limit, Type::INT8)];
+    let row: &[Param<'_>] = &[(&now, Type::INT8), (&rows(limit), Type::INT8)];
     let expired: Vec<FamilyId> = db.all(EXPIRED_FAMILIES, row, |row| row.try_get(0)).await?;
     if expired.is_empty() {
         return Ok(0);
     }
-    db.run(SWEEP_TOKENS_OF, &[(&expired, Type::UUID_ARRAY), (&limit, Type::INT8)]).await?;
-    let swept: Vec<FamilyId> =
-        db.all(SWEEP_FAMILIES, &[(&expired, Type::UUID_ARRAY)], |row| row.try_get(0)).await?;
-    db.run(SWEEP_CODES_OF, &[(&swept, Type::UUID_ARRAY)]).await?;
-    Ok(swept.len() as u64)
+    let expired: &[Param<'_>] = &[(&expired, Type::UUID_ARRAY)];
+    db.run(SWEEP_ROTATIONS_OF, expired).await?;
+    db.run(SWEEP_CODES_OF, expired).await?;
+    db.run(SWEEP_FAMILIES, expired).await
 }
 
 /// A change that a wrong clock dated far ahead counts as old: whoever has not read it yet loads anew,
@@ -207,7 +204,7 @@ mod whole {
     pub(super) const CONSENTS: &str = "SELECT count(*) FROM consents";
     pub(super) const FAMILIES: &str = "SELECT count(*) FROM families";
     pub(super) const CODES: &str = "SELECT count(*) FROM codes";
-    pub(super) const REFRESH_TOKENS: &str = "SELECT count(*) FROM refresh_tokens";
+    pub(super) const ROTATIONS: &str = "SELECT count(*) FROM rotations";
     pub(super) const RETRY_ANSWERS: &str = "SELECT count(*) FROM retry_answers";
     pub(super) const REVOCATIONS: &str = "SELECT count(*) FROM revocations";
     pub(super) const SPENT: &str = "SELECT count(*) FROM spent";
@@ -237,7 +234,7 @@ mod whole {
 const EXPIRED: [(&str, u64, &str); 6] = [
     ("codes", 0, SWEEP_CODES),
     ("retry_answers", RETRY_ANSWER_KEPT, SWEEP_RETRY_ANSWERS),
-    ("refresh_tokens", 0, SWEEP_REFRESH_TOKENS),
+    ("rotations", 0, SWEEP_ROTATIONS),
     ("sessions", 0, SWEEP_SESSIONS),
     ("revocations", 0, SWEEP_REVOCATIONS),
     ("spent", 0, SWEEP_SPENT),
@@ -252,7 +249,7 @@ const COUNTS: [(&str, &str); 13] = [
     ("consents", whole::CONSENTS),
     ("families", whole::FAMILIES),
     ("codes", whole::CODES),
-    ("refresh_tokens", whole::REFRESH_TOKENS),
+    ("rotations", whole::ROTATIONS),
     ("retry_answers", whole::RETRY_ANSWERS),
     ("revocations", whole::REVOCATIONS),
     ("spent", whole::SPENT),

@@ -1,6 +1,6 @@
 //! Applying a commit: the spend, the effects in order, then the rows of the change feed.
 
-use super::{clients, feed, grants, keys, sessions, statements::Statements, users};
+use super::{clients, feed, grants, keys, rotations, sessions, statements::Statements, users};
 use crate::{
     model::*,
     store::{Change, Commit, CommitError, Committed, Effect},
@@ -57,7 +57,7 @@ fn carry_out(to: &mut Applying<'_>, effect: &Effect) -> Result<(), CommitError> 
         }
         Effect::RevokeToken { token, client, until } => grants::revoke_token(to, *token, *client, *until),
         Effect::InsertCode(code) => grants::insert_code(to, code),
-        Effect::InsertRefreshToken(token) => grants::insert_refresh_token(to, token),
+        Effect::InsertRefreshToken { token, expires_at } => rotations::insert(to, token, *expires_at),
         Effect::InsertSession(session) => sessions::insert(to, session),
         Effect::TouchSession(session, seen_at) => sessions::touch(to, *session, *seen_at),
         Effect::EndSession(session) => sessions::end(to, *session),

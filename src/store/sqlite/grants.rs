@@ -1,4 +1,4 @@
-//! What an authorization leaves behind: families, codes and refresh tokens, spent once.
+//! What an authorization leaves behind: families and codes, spent once. Refresh tokens: `rotations.rs`.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Sqlite, apply::Applying, columns::Json, feed, statements::inserted};
+use super::{Sqlite, apply::Applying, columns::Json, feed, rotations, statements::inserted};
 use crate::{
     model::*,
     store::{CommitError, Grants, Spend, StoreError},
@@ -21,15 +21,8 @@ impl Grants for Sqlite {
         self.read(|db| db.one(sql, [digest], code))
     }
 
-    async fn refresh_token(&self, digest: &Digest) -> Result<Option<RefreshToken>, StoreError> {
-        // A successor that is gone counts as spent: nobody may be given it again.
-        let sql = "SELECT id, digest, family, client, created_at, expires_at, spent_by, spent_at,
-                          successor, retry_request, retry_answer,
-                          successor IS NOT NULL AND NOT EXISTS (
-                              SELECT 1 FROM refresh_tokens AS next
-                              WHERE next.id = this.successor AND next.spent_by IS NULL)
-                   FROM refresh_tokens AS this WHERE digest = ?1";
-        self.read(|db| db.one(sql, [digest], refresh_token))
+    async fn rotation(&self, token: &RefreshToken, now: UnixTime) -> Result<Option<Rotation>, StoreError> {
+        self.read(|db| rotations::find(db, token, now))
     }
 
     async fn family(&self, id: FamilyId) -> Result<Option<Arc<Family>>, StoreError> {
@@ -52,23 +45,6 @@ fn code(row: &Row<'_>) -> rusqlite::Result<Code> {
         created_at: row.get(7)?,
         expires_at: row.get(8)?,
         spent_by: row.get(9)?,
-    })
-}
-
-fn refresh_token(row: &Row<'_>) -> rusqlite::Result<RefreshToken> {
-    Ok(RefreshToken {
-        id: row.get(0)?,
-        digest: row.get(1)?,
-        family: row.get(2)?,
-        client: row.get(3)?,
-        created_at: row.get(4)?,
-        expires_at: row.get(5)?,
-        spent_by: row.get(6)?,
-        spent_at: row.get(7)?,
-        successor: row.get(8)?,
-        retry_request: row.get(9)?,
-        retry_answer: row.get(10)?,
-        successor_spent: row.get(11)?,
     })
 }
 
@@ -110,15 +86,7 @@ pub(super) fn spend(to: &mut Applying<'_>, spend: &Spend) -> Result<(), CommitEr
             let spent = to.db.run(sql, params![id, to.id])?;
             lost(to, spent, "code", "SELECT 1 FROM codes WHERE id = ?1", *id)
         }
-        Spend::Refresh { id, successor, retry_request, retry_answer } => {
-            let sql = "UPDATE refresh_tokens
-                       SET spent_by = ?2, spent_at = ?3, successor = ?4, retry_request = ?5,
-                           retry_answer = ?6
-                       WHERE id = ?1 AND spent_by IS NULL";
-            let row = params![id, to.id, to.at, successor, retry_request, retry_answer];
-            let spent = to.db.run(sql, row)?;
-            lost(to, spent, "refresh token", "SELECT 1 FROM refresh_tokens WHERE id = ?1", *id)
-        }
+        Spend::Refresh { .. } => rotations::spend(to, spend),
         Spend::Once { id, expires_at } => {
             let sql = "INSERT INTO spent (id, spent_by, expires_at) VALUES (?1, ?2, ?3)";
             match inserted(to.db.run(sql, params![id, to.id, expires_at]), "value") {
@@ -194,27 +162,6 @@ pub(super) fn insert_code(to: &mut Applying<'_>, code: &Code) -> Result<(), Comm
     inserted(to.db.run(sql, row), "code")
 }
 
-pub(super) fn insert_refresh_token(to: &mut Applying<'_>, token: &RefreshToken) -> Result<(), CommitError> {
-    let sql = "INSERT INTO refresh_tokens
-               (id, digest, family, client, created_at, expires_at, spent_by, spent_at, successor,
-                retry_request, retry_answer)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    let row = params![
-        token.id,
-        token.digest,
-        token.family,
-        token.client,
-        token.created_at,
-        token.expires_at,
-        token.spent_by,
-        token.spent_at,
-        token.successor,
-        token.retry_request,
-        token.retry_answer
-    ];
-    inserted(to.db.run(sql, row), "refresh token")
-}
-
 pub(super) fn revoke_family(
     to: &mut Applying<'_>,
     family: FamilyId,
@@ -269,7 +216,7 @@ pub(super) fn revoke_token(
 pub(super) fn delete_of_client(to: &Applying<'_>, client: ClientKey) -> Result<(), CommitError> {
     for sql in [
         "DELETE FROM codes WHERE family IN (SELECT id FROM families WHERE client = ?1)",
-        "DELETE FROM refresh_tokens WHERE family IN (SELECT id FROM families WHERE client = ?1)",
+        "DELETE FROM rotations WHERE family IN (SELECT id FROM families WHERE client = ?1)",
         "DELETE FROM families WHERE client = ?1",
     ] {
         to.db.run(sql, [client])?;
@@ -280,7 +227,7 @@ pub(super) fn delete_of_client(to: &Applying<'_>, client: ClientKey) -> Result<(
 pub(super) fn delete_of_user(to: &Applying<'_>, user: UserId) -> Result<(), CommitError> {
     for sql in [
         "DELETE FROM codes WHERE family IN (SELECT id FROM families WHERE user = ?1)",
-        "DELETE FROM refresh_tokens WHERE family IN (SELECT id FROM families WHERE user = ?1)",
+        "DELETE FROM rotations WHERE family IN (SELECT id FROM families WHERE user = ?1)",
         "DELETE FROM families WHERE user = ?1",
     ] {
         to.db.run(sql, [user])?;

@@ -19,6 +19,7 @@ mod migrate;
 mod open;
 mod readers;
 mod records;
+mod rotations;
 mod sessions;
 mod statements;
 mod upkeep;

@@ -31,6 +31,10 @@ struct QueuedCommit {
     reply: oneshot::Sender<Outcome>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every job is a commit, and a box would be allocated for each"
+)]
 enum Job {
     Commit(QueuedCommit),
     /// Maintenance, in a transaction of its own.

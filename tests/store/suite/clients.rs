@@ -94,15 +94,17 @@ pub async fn raising_a_clients_epoch_revokes_what_was_issued_below_it(place: &dy
 
 pub async fn a_deleted_client_takes_everything_it_was_given_along(place: &dyn Place) {
     let store = place.open().await;
-    let (client, user) = (client("web"), UserId(id()));
-    let family = family(user, client.key);
+    let (client, person) = (client("web"), User { epoch: 4, ..user("alice") });
+    let user = person.id;
+    let family = Family { client_epoch: client.epoch, ..family(user, client.key) };
     let (code, token) = (code(&family), refresh_token(&family));
     let (other, _) = stored_code(&store).await;
     let effects = [
         Effect::InsertClient(client.clone().into()),
+        Effect::InsertUser(person.into()),
         Effect::InsertFamily(family.clone().into()),
         Effect::InsertCode(code.clone().into()),
-        Effect::InsertRefreshToken(token.clone().into()),
+        begun(&token),
         Effect::PutConsent(consent(user, client.key, "openid")),
     ];
     given(&store, effects).await;
@@ -114,7 +116,7 @@ pub async fn a_deleted_client_takes_everything_it_was_given_along(place: &dyn Pl
     assert_eq!(store.client("web").await.unwrap(), None);
     assert_eq!(store.family(family.id).await.unwrap(), None);
     assert_eq!(store.code(&code.digest).await.unwrap(), None);
-    assert_eq!(store.refresh_token(&token.digest).await.unwrap(), None);
+    assert_eq!(row_of(&*store, &token).await, None);
     assert_eq!(store.consent(user, client.key).await.unwrap(), None);
     assert_eq!(all_revocations(&store).await.len(), 1, "its tokens stay revoked");
     assert!(store.family(other.id).await.unwrap().is_some(), "others are untouched");

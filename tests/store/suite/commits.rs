@@ -30,10 +30,8 @@ pub async fn fifty_parallel_commits_spend_a_code_once(place: &dyn Place) {
     let nodes = [place.open().await, place.open().await];
     for _ in 0..place.rounds() {
         let (family, code) = stored_code(&nodes[0]).await;
-        let redeem = || {
-            let token = refresh_token(&family);
-            spending(Spend::Code(code.id), [Effect::InsertRefreshToken(token.into())])
-        };
+        given(&nodes[0], people(&family)).await;
+        let redeem = || spending(Spend::Code(code.id), [begun(&refresh_token(&family))]);
         let outcomes = at_once(&nodes, std::iter::repeat_with(redeem).take(PARALLEL)).await;
         let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(_, outcome)| outcome.is_ok());
         assert_eq!(won.len(), 1);
@@ -42,8 +40,10 @@ pub async fn fifty_parallel_commits_spend_a_code_once(place: &dyn Place) {
         }
         assert_eq!(nodes[1].code(&code.digest).await.unwrap().unwrap().spent_by, Some(won[0].0.id));
         for (commit, outcome) in won.iter().chain(&lost) {
-            let Effect::InsertRefreshToken(token) = &commit.effects[0] else { unreachable!("made above") };
-            let stored = nodes[0].refresh_token(&token.digest).await.unwrap().is_some();
+            let Effect::InsertRefreshToken { token, .. } = &commit.effects[0] else {
+                unreachable!("made above")
+            };
+            let stored = is_current(&*nodes[0], token).await;
             assert_eq!(stored, outcome.is_ok(), "only the winner's token exists");
         }
     }
@@ -53,26 +53,22 @@ pub async fn fifty_parallel_commits_spend_a_code_once(place: &dyn Place) {
 pub async fn fifty_parallel_rotations_leave_one_successor(place: &dyn Place) {
     let nodes = [place.open().await, place.open().await];
     for _ in 0..place.rounds() {
-        let (family, token) = stored_refresh_token(&nodes[0]).await;
-        let rotate = || {
-            let (spend, next) = rotation(&token, &family);
-            spending(spend, [Effect::InsertRefreshToken(next.into())])
-        };
+        let (_, token) = stored_refresh_token(&nodes[0]).await;
+        let rotate = || spending(rotation(&token).0, []);
         let outcomes = at_once(&nodes, std::iter::repeat_with(rotate).take(PARALLEL)).await;
         let mut successors = Vec::new();
         for (commit, outcome) in outcomes {
-            let Effect::InsertRefreshToken(next) = &commit.effects[0] else { unreachable!("made above") };
+            let Some(Spend::Refresh { successor, .. }) = commit.spend else { unreachable!("made above") };
             match outcome {
-                Ok(_) => successors.push(next.id),
-                Err(CommitError::AlreadySpent) => {
-                    assert_eq!(nodes[0].refresh_token(&next.digest).await.unwrap(), None);
-                }
+                Ok(_) => successors.push((successor, commit.id)),
+                Err(CommitError::AlreadySpent) => {}
                 Err(other) => panic!("{other}"),
             }
         }
-        let rotated = nodes[1].refresh_token(&token.digest).await.unwrap().unwrap();
         assert_eq!(successors.len(), 1);
-        assert_eq!(rotated.successor, Some(successors[0]));
+        let row = row_of(&*nodes[1], &token).await.expect("the row stays");
+        assert_eq!(row.current, token.successor(successors[0].0));
+        assert_eq!(row.last.map(|last| last.by), Some(successors[0].1));
     }
 }
 
@@ -80,12 +76,13 @@ pub async fn a_conflict_leaves_nothing_of_its_commit(place: &dyn Place) {
     let store = place.open().await;
     given(&store, [Effect::InsertUser(user("alice").into())]).await;
     let (family, code) = stored_code(&store).await;
+    given(&store, people(&family)).await;
     let before = store.feed(0, 100).await.unwrap();
     let (newcomer, token) = (client("web"), refresh_token(&family));
     let failing = spending(
         Spend::Code(code.id),
         [
-            Effect::InsertRefreshToken(token.clone().into()),
+            begun(&token),
             Effect::InsertClient(newcomer.clone().into()),
             Effect::RevokeFamily { family: family.id, client: family.client, until: LATER },
             Effect::InsertUser(user("alice").into()),
@@ -94,7 +91,7 @@ pub async fn a_conflict_leaves_nothing_of_its_commit(place: &dyn Place) {
     let refused = store.commit(failing).await;
     assert!(matches!(refused, Err(CommitError::Conflict("user"))), "{refused:?}");
     assert_eq!(store.code(&code.digest).await.unwrap(), Some(code), "it is not spent");
-    assert_eq!(store.refresh_token(&token.digest).await.unwrap(), None);
+    assert_eq!(row_of(&*store, &token).await, None);
     assert_eq!(store.client("web").await.unwrap(), None);
     assert_eq!(store.family(family.id).await.unwrap().as_deref(), Some(&family));
     assert_eq!(all_revocations(&store).await, []);

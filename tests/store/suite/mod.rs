@@ -43,6 +43,10 @@ macro_rules! each_promise {
                 families_codes_and_refresh_tokens_keep_everything_they_were_given
                 a_spent_code_names_the_commit_that_spent_it
                 a_rotated_refresh_token_remembers_its_answer_and_its_successor
+                no_other_token_of_a_family_is_rotated
+                a_rotation_holds_that_its_family_stands
+                a_family_that_has_fallen_gets_no_refresh_token
+                a_hundred_rotations_leave_as_many_rows_as_one
                 a_revoked_family_is_found_and_listed
                 families_of_a_user_are_revoked_as_asked
                 what_was_never_stored_cannot_be_spent
@@ -75,9 +79,8 @@ macro_rules! each_promise {
             upkeep {
                 the_sweeper_deletes_what_expired_and_nothing_else
                 a_spent_code_is_kept_as_long_as_its_family
-                a_sweep_deletes_no_more_than_its_limit a_family_with_many_tokens_goes_in_small_batches
+                a_sweep_deletes_no_more_than_its_limit a_family_goes_with_its_rotation
                 old_changes_go_but_the_feed_still_knows_where_it_is a_change_dated_in_the_future_holds_nothing_up
-                retry_answers_are_deleted_after_their_window
                 restoring_a_backup_kills_every_token
                 a_store_tells_its_schema_and_its_size
             }

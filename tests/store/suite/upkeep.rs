@@ -15,15 +15,8 @@ pub async fn the_sweeper_deletes_what_expired_and_nothing_else(place: &dyn Place
     let (family, code) = stored_code(&store).await;
     let (token, session) = (refresh_token(&family), session(family.user));
     let revoked = Effect::RevokeToken { token: TokenId(id()), client: family.client, until: NOW.plus(200) };
-    given(
-        &store,
-        [
-            Effect::InsertRefreshToken(token.clone().into()),
-            Effect::InsertSession(session.clone().into()),
-            revoked,
-        ],
-    )
-    .await;
+    given(&store, people(&family)).await;
+    given(&store, [begun(&token), Effect::InsertSession(session.clone().into()), revoked]).await;
     let once = Spend::Once { id: id(), expires_at: NOW.plus(100) };
     store.commit(spending(once.clone(), [])).await.unwrap();
 
@@ -35,8 +28,10 @@ pub async fn the_sweeper_deletes_what_expired_and_nothing_else(place: &dyn Place
     assert_eq!(swept(&store, NOW.plus(200)).await, BTreeMap::from([("spent", 1), ("revocations", 1)]));
     assert_eq!(swept(&store, session.expires_at).await, BTreeMap::from([("sessions", 1)]));
     assert_eq!(store.session(&session.digest).await.unwrap(), None);
-    assert_eq!(swept(&store, token.expires_at).await, BTreeMap::from([("refresh_tokens", 1)]));
-    assert_eq!(store.refresh_token(&token.digest).await.unwrap(), None);
+    let over = UnixTime((NOW.plus(86_400).day() + 1) * 86_400);
+    assert!(!swept(&store, over.minus(1)).await.contains_key("rotations"), "its last day is not over");
+    assert_eq!(swept(&store, over).await.get("rotations"), Some(&1));
+    assert_eq!(row_of(&*store, &token).await, None);
     assert!(store.family(family.id).await.unwrap().is_some());
     assert_eq!(swept(&store, family.expires_at).await, BTreeMap::from([("families", 1)]));
     // A cache may remember what has expired, so it is another node that is asked.
@@ -64,25 +59,18 @@ pub async fn a_sweep_deletes_no_more_than_its_limit(place: &dyn Place) {
     }
 }
 
-/// One family may have a million tokens; the commits that wait must not wait for all of them.
-pub async fn a_family_with_many_tokens_goes_in_small_batches(place: &dyn Place) {
+pub async fn a_family_goes_with_its_rotation(place: &dyn Place) {
     let store = place.open().await;
-    let (family, _) = stored_code(&store).await;
-    let tokens: Vec<_> = (0..9).map(|_| refresh_token(&family)).collect();
-    given(&store, tokens.iter().map(|token| Effect::InsertRefreshToken(token.clone().into()))).await;
-    let left = async || {
-        let mut left = 0;
-        for token in &tokens {
-            left += usize::from(store.refresh_token(&token.digest).await.unwrap().is_some());
-        }
-        left
+    let (family, token) = stored_refresh_token(&store).await;
+    let (spend, next) = rotation(&token);
+    let Spend::Refresh { retry_request, retry_answer, successor, .. } = spend else {
+        unreachable!("made above")
     };
-    store.sweep(LATER, 2).await.unwrap();
-    assert!(left().await >= 9 - 2 * 2, "two of their own class, and two with their family");
-    for _ in 0..4 {
-        store.sweep(LATER, 2).await.unwrap();
-    }
-    assert_eq!(left().await, 0);
+    let spend =
+        Spend::Refresh { token, successor, expires_at: LATER.plus(86_400), retry_request, retry_answer };
+    store.commit(spending(spend, [])).await.unwrap();
+    store.sweep(family.expires_at, 1000).await.unwrap();
+    assert_eq!(row_of(&*store, &next).await, None);
     assert_eq!(place.open().await.family(family.id).await.unwrap(), None);
 }
 
@@ -114,19 +102,6 @@ pub async fn a_change_dated_in_the_future_holds_nothing_up(place: &dyn Place) {
     given(&store, (0..3).map(|_| revoke())).await;
     swept(&store, NOW.plus(2 * 60 * 60 + 1)).await;
     assert_eq!(store.feed(0, 100).await.unwrap().oldest, 4, "the newest stays");
-}
-
-pub async fn retry_answers_are_deleted_after_their_window(place: &dyn Place) {
-    let store = place.open().await;
-    let (family, token) = stored_refresh_token(&store).await;
-    let (spend, next) = rotation(&token, &family);
-    store.commit(spending(spend, [Effect::InsertRefreshToken(next.into())])).await.unwrap();
-    assert_eq!(swept(&store, NOW.plus(60)).await, BTreeMap::new());
-    assert_eq!(swept(&store, NOW.plus(61)).await, BTreeMap::from([("retry_answers", 1)]));
-    let kept = store.refresh_token(&token.digest).await.unwrap().unwrap();
-    assert_eq!(kept.retry_answer, None);
-    assert!(kept.spent_by.is_some(), "reuse is still recognised");
-    assert_eq!(swept(&store, NOW.plus(61)).await, BTreeMap::new());
 }
 
 /// The node that served before the restore may have issued tokens under epochs that the backup has

@@ -100,14 +100,16 @@ pub async fn a_disabled_user_stays_known(place: &dyn Place) {
 
 pub async fn a_deleted_user_takes_everything_along(place: &dyn Place) {
     let store = place.open().await;
-    let (user, client) = (user("alice"), ClientKey(id()));
-    let family = family(user.id, client);
+    let (user, app) = (user("alice"), Client { epoch: 3, ..client("web") });
+    let client = app.key;
+    let family = Family { user_epoch: user.epoch, ..family(user.id, client) };
     let (code, token, session) = (code(&family), refresh_token(&family), session(user.id));
     let effects = [
         Effect::InsertUser(user.clone().into()),
+        Effect::InsertClient(app.into()),
         Effect::InsertFamily(family.clone().into()),
         Effect::InsertCode(code.clone().into()),
-        Effect::InsertRefreshToken(token.clone().into()),
+        begun(&token),
         Effect::InsertSession(session.clone().into()),
         Effect::PutConsent(consent(user.id, client, "openid")),
     ];
@@ -119,7 +121,7 @@ pub async fn a_deleted_user_takes_everything_along(place: &dyn Place) {
     assert_eq!(store.user_by_name("alice").await.unwrap(), None);
     assert_eq!(store.family(family.id).await.unwrap(), None);
     assert_eq!(store.code(&code.digest).await.unwrap(), None);
-    assert_eq!(store.refresh_token(&token.digest).await.unwrap(), None);
+    assert_eq!(row_of(&*store, &token).await, None);
     assert_eq!(store.session(&session.digest).await.unwrap(), None);
     assert_eq!(store.consents(user.id).await.unwrap(), []);
     assert_eq!(all_revocations(&store).await.len(), 1, "its tokens stay revoked");

@@ -7,20 +7,24 @@
 use tokio_postgres::types::Type;
 
 use super::super::{
-    columns::{Epoch, Json},
+    columns::{Epoch, Json, Natural},
     feed,
     grants::{Granted, is_offline},
+    rotations::{issued_now, stands},
     sql::statements,
     statements::{Failure, Param, Statements},
 };
 use crate::{
     model::*,
-    store::{Commit, Effect},
+    store::{Commit, CommitError, Effect},
 };
 
 statements! {
-    INSERT_ANSWERS = "INSERT INTO retry_answers (id, spent_at, answer)
-                      SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[])";
+    /// The time is that of the rotations, because it is the same in all statements of a transaction.
+    INSERT_ANSWERS = concat!(
+        "INSERT INTO retry_answers (issued_us, family, answer) SELECT ", issued_now!(), ", given.*
+         FROM unnest($1::uuid[], $2::bytea[]) AS given (family, answer)"
+    );
     INSERT_FAMILIES = "INSERT INTO families
                        (id, client, client_epoch, user_id, user_epoch, session, auth_time, refreshable, offline,
                         created_at, expires_at, revoked_at, doc)
@@ -31,9 +35,13 @@ statements! {
                     (id, digest, family, client, redirect_uri, challenge, nonce, created_at, expires_at, spent_by)
                     SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
                                          $7::text[], $8::bigint[], $9::bigint[], $10::uuid[])";
-    INSERT_REFRESH_TOKENS = "INSERT INTO refresh_tokens (id, digest, family, client, created_at, expires_at)
-                             SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::uuid[], $5::bigint[],
-                                                  $6::bigint[])";
+    INSERT_ROTATIONS = concat!(
+        "INSERT INTO rotations (family, generation, digest, issued_us, expires_at, expiry_day)
+         SELECT family, generation, digest, at * 1000000, expires_at, expires_at / 86400
+         FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[])
+             AS this (family, generation, digest, at, expires_at)
+         WHERE ", stands!("this.at")
+    );
     INSERT_SESSIONS = "INSERT INTO sessions
                        (id, digest, user_id, user_epoch, auth_time, amr, user_agent, seen_at, expires_at)
                        SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::bigint[], $5::bigint[],
@@ -55,26 +63,25 @@ statements! {
 /// Whether there is a set-based statement for an effect. The others look before they write, or tell
 /// other nodes what they found.
 pub(super) fn is_set_based(effect: &Effect) -> bool {
-    match effect {
+    matches!(
+        effect,
         Effect::InsertFamily(_)
-        | Effect::InsertCode(_)
-        | Effect::InsertSession(_)
-        | Effect::TouchSession(..)
-        | Effect::RevokeFamily { .. }
-        | Effect::RevokeToken { .. } => true,
-        // One that was rotated already has an answer in another table.
-        Effect::InsertRefreshToken(token) => token.spent_by.is_none(),
-        _ => false,
-    }
+            | Effect::InsertCode(_)
+            | Effect::InsertRefreshToken { .. }
+            | Effect::InsertSession(_)
+            | Effect::TouchSession(..)
+            | Effect::RevokeFamily { .. }
+            | Effect::RevokeToken { .. }
+    )
 }
 
 /// What the effects of many commits write, by table.
 #[derive(Default)]
 pub(super) struct Rows<'a> {
-    answers: Vec<(RowId, UnixTime, &'a [u8])>,
+    answers: Vec<(FamilyId, &'a [u8])>,
     families: Vec<&'a Family>,
     codes: Vec<&'a Code>,
-    tokens: Vec<&'a RefreshToken>,
+    tokens: Vec<(&'a RefreshToken, UnixTime, UnixTime)>,
     sessions: Vec<&'a Session>,
     touches: Vec<(SessionId, UnixTime)>,
     revoked_families: Vec<(FamilyId, UnixTime)>,
@@ -83,8 +90,8 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Keeps the sealed answer of a rotation.
-    pub(super) fn answer(&mut self, id: RowId, at: UnixTime, answer: &'a [u8]) {
-        self.answers.push((id, at, answer));
+    pub(super) fn answer(&mut self, family: FamilyId, answer: &'a [u8]) {
+        self.answers.push((family, answer));
     }
 
     /// Adds what a commit writes.
@@ -93,7 +100,9 @@ impl<'a> Rows<'a> {
             match effect {
                 Effect::InsertFamily(family) => self.families.push(family),
                 Effect::InsertCode(code) => self.codes.push(code),
-                Effect::InsertRefreshToken(token) => self.tokens.push(token),
+                Effect::InsertRefreshToken { token, expires_at } => {
+                    self.tokens.push((token, commit.at, *expires_at));
+                }
                 Effect::InsertSession(session) => self.sessions.push(session),
                 Effect::TouchSession(session, seen_at) => self.touches.push((*session, *seen_at)),
                 Effect::RevokeFamily { family, .. } => self.revoked_families.push((*family, commit.at)),
@@ -105,18 +114,24 @@ impl<'a> Rows<'a> {
     }
 
     /// Writes everything, as one flight of statements.
-    pub(super) async fn write(mut self, db: Statements<'_>) -> Result<(), Failure> {
+    pub(super) async fn write(mut self, db: Statements<'_>) -> Result<(), CommitError> {
         self.sort();
+        let rows = async {
+            tokio::try_join!(
+                biased;
+                self.revoke_families(db),
+                self.touch_sessions(db),
+                self.insert_answers(db),
+                self.insert_families(db),
+                self.insert_codes(db),
+                self.insert_sessions(db),
+            )
+        };
         tokio::try_join!(
             biased;
-            self.revoke_families(db),
-            self.touch_sessions(db),
-            self.insert_answers(db),
-            self.insert_families(db),
-            self.insert_codes(db),
-            self.insert_refresh_tokens(db),
-            self.insert_sessions(db),
-            feed::write_revocations(db, &self.revocations),
+            async { Box::pin(rows).await.map_err(CommitError::from) },
+            self.insert_rotations(db),
+            async { feed::write_revocations(db, &self.revocations).await.map_err(CommitError::from) },
         )?;
         Ok(())
     }
@@ -125,7 +140,7 @@ impl<'a> Rows<'a> {
         self.answers.sort_by_key(|(id, ..)| *id);
         self.families.sort_by_key(|family| family.id);
         self.codes.sort_by_key(|code| code.id);
-        self.tokens.sort_by_key(|token| token.id);
+        self.tokens.sort_by_key(|(token, ..)| token.family);
         self.sessions.sort_by_key(|session| session.id);
     }
 
@@ -134,11 +149,8 @@ impl<'a> Rows<'a> {
         if rows.is_empty() {
             return Ok(());
         }
-        let ids = column(rows, |(id, ..)| *id);
-        let times = column(rows, |(_, at, _)| *at);
-        let answers = column(rows, |(.., answer)| *answer);
-        let row: &[Param<'_>] =
-            &[(&ids, Type::UUID_ARRAY), (&times, Type::INT8_ARRAY), (&answers, Type::BYTEA_ARRAY)];
+        let (families, answers): (Vec<_>, Vec<_>) = rows.iter().copied().unzip();
+        let row: &[Param<'_>] = &[(&families, Type::UUID_ARRAY), (&answers, Type::BYTEA_ARRAY)];
         db.run(INSERT_ANSWERS, row).await.map(drop)
     }
 
@@ -185,20 +197,23 @@ impl<'a> Rows<'a> {
         db.run(INSERT_CODES, row).await.map(drop)
     }
 
-    async fn insert_refresh_tokens(&self, db: Statements<'_>) -> Result<(), Failure> {
+    /// One whose family does not stand is left out: then the batch has failed for what it holds.
+    async fn insert_rotations(&self, db: Statements<'_>) -> Result<(), CommitError> {
         let rows = &self.tokens;
         if rows.is_empty() {
             return Ok(());
         }
         let row: &[Param<'_>] = &[
-            (&column(rows, |row| row.id), Type::UUID_ARRAY),
-            (&column(rows, |row| row.digest), Type::BYTEA_ARRAY),
-            (&column(rows, |row| row.family), Type::UUID_ARRAY),
-            (&column(rows, |row| row.client), Type::UUID_ARRAY),
-            (&column(rows, |row| row.created_at), Type::INT8_ARRAY),
-            (&column(rows, |row| row.expires_at), Type::INT8_ARRAY),
+            (&column(rows, |(token, ..)| token.family), Type::UUID_ARRAY),
+            (&column(rows, |(token, ..)| Natural(token.generation)), Type::INT8_ARRAY),
+            (&column(rows, |(token, ..)| token.digest), Type::BYTEA_ARRAY),
+            (&column(rows, |(_, at, _)| *at), Type::INT8_ARRAY),
+            (&column(rows, |(.., expires_at)| *expires_at), Type::INT8_ARRAY),
         ];
-        db.run(INSERT_REFRESH_TOKENS, row).await.map(drop)
+        match db.run(INSERT_ROTATIONS, row).await? == rows.len() as u64 {
+            true => Ok(()),
+            false => Err(CommitError::Missing("family")),
+        }
     }
 
     async fn insert_sessions(&self, db: Statements<'_>) -> Result<(), Failure> {

@@ -6,6 +6,8 @@ use tokio_postgres::{Error, Row, types::Type};
 
 use super::{
     super::{
+        columns::Natural,
+        rotations::{issued_now, stands},
         sql::statements,
         statements::{Failure, Param, Statements},
     },
@@ -26,30 +28,38 @@ statements! {
                    UPDATE codes AS this SET spent_by = held.by
                    FROM held WHERE this.id = held.id AND this.spent_by IS NULL
                    RETURNING this.spent_by";
-    SPEND_REFRESH_TOKENS = "WITH held AS (
-                                SELECT asked.*
-                                FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::bytea[])
-                                    AS asked (id, by, at, successor, request)
-                                JOIN refresh_tokens AS this USING (id)
-                                WHERE this.spent_by IS NULL ORDER BY id FOR NO KEY UPDATE OF this)
-                            UPDATE refresh_tokens AS this
-                            SET spent_by = held.by, spent_at = held.at, successor = held.successor,
-                                retry_request = held.request
-                            FROM held WHERE this.id = held.id AND this.spent_by IS NULL
-                            RETURNING this.spent_by";
+    ROTATE = concat!(
+        "WITH held AS (
+             SELECT asked.*
+             FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bytea[],
+                         $7::uuid[], $8::bigint[])
+                 AS asked (family, generation, digest, successor, expires_at, request, by, at)
+             JOIN rotations AS this USING (family)
+             WHERE this.generation = asked.generation AND this.digest = asked.digest
+               AND this.expires_at > asked.at AND ", stands!("asked.at"), "
+             ORDER BY family FOR NO KEY UPDATE OF this)
+         UPDATE rotations AS this
+         SET generation = held.generation + 1, previous = held.digest, digest = held.successor,
+             issued_us = ", issued_now!(), ", expires_at = held.expires_at,
+             expiry_day = held.expires_at / 86400, retry_request = held.request, rotated_by = held.by
+         FROM held
+         WHERE this.family = held.family AND this.generation = held.generation AND this.digest = held.digest
+         RETURNING this.rotated_by"
+    );
     SPEND_ONCE = "INSERT INTO spent (id, spent_by, expires_at)
                   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[])
                   ON CONFLICT DO NOTHING RETURNING spent_by";
     CODES_THERE = "SELECT id FROM codes WHERE id = ANY ($1::uuid[])";
-    REFRESH_TOKENS_THERE = "SELECT id FROM refresh_tokens WHERE id = ANY ($1::uuid[])";
+    ROTATIONS_THERE = "SELECT family FROM rotations WHERE family = ANY ($1::uuid[])";
 }
 
-/// A rotation: the token, the commit, and what is written into the token's row.
-struct Rotation<'a> {
-    id: RowId,
+/// A token that is rotated: the commit, and what is written into the family's row.
+struct Rotated<'a> {
+    token: &'a RefreshToken,
     by: CommitId,
     at: UnixTime,
-    successor: RowId,
+    successor: &'a Digest,
+    expires_at: UnixTime,
     request: &'a Digest,
     answer: Option<&'a [u8]>,
 }
@@ -58,7 +68,7 @@ struct Rotation<'a> {
 #[derive(Default)]
 pub(super) struct Spends<'a> {
     codes: Vec<(RowId, CommitId)>,
-    rotations: Vec<Rotation<'a>>,
+    rotations: Vec<Rotated<'a>>,
     once: Vec<(Id, CommitId, UnixTime)>,
 }
 
@@ -68,12 +78,13 @@ impl<'a> Spends<'a> {
         for commit in batch {
             match &commit.spend {
                 Some(Spend::Code(id)) => spends.codes.push((*id, commit.id)),
-                Some(Spend::Refresh { id, successor, retry_request, retry_answer }) => {
-                    spends.rotations.push(Rotation {
-                        id: *id,
+                Some(Spend::Refresh { token, successor, expires_at, retry_request, retry_answer }) => {
+                    spends.rotations.push(Rotated {
+                        token,
                         by: commit.id,
                         at: commit.at,
-                        successor: *successor,
+                        successor,
+                        expires_at: *expires_at,
                         request: retry_request,
                         answer: retry_answer.as_deref(),
                     });
@@ -83,7 +94,7 @@ impl<'a> Spends<'a> {
             }
         }
         spends.codes.sort_unstable();
-        spends.rotations.sort_unstable_by_key(|rotation| rotation.id);
+        spends.rotations.sort_unstable_by_key(|rotated| rotated.token.family);
         spends.once.sort_unstable();
         spends
     }
@@ -109,13 +120,16 @@ impl<'a> Spends<'a> {
             return Ok(Vec::new());
         }
         let row: &[Param<'_>] = &[
-            (&column(rows, |row| row.id), Type::UUID_ARRAY),
+            (&column(rows, |row| row.token.family), Type::UUID_ARRAY),
+            (&column(rows, |row| Natural(row.token.generation)), Type::INT8_ARRAY),
+            (&column(rows, |row| row.token.digest), Type::BYTEA_ARRAY),
+            (&column(rows, |row| *row.successor), Type::BYTEA_ARRAY),
+            (&column(rows, |row| row.expires_at), Type::INT8_ARRAY),
+            (&column(rows, |row| *row.request), Type::BYTEA_ARRAY),
             (&column(rows, |row| row.by), Type::UUID_ARRAY),
             (&column(rows, |row| row.at), Type::INT8_ARRAY),
-            (&column(rows, |row| row.successor), Type::UUID_ARRAY),
-            (&column(rows, |row| *row.request), Type::BYTEA_ARRAY),
         ];
-        db.all(SPEND_REFRESH_TOKENS, row, first::<CommitId>).await
+        db.all(ROTATE, row, first::<CommitId>).await
     }
 
     async fn spend_once(&self, db: Statements<'_>) -> Result<Vec<CommitId>, Failure> {
@@ -133,9 +147,9 @@ impl<'a> Spends<'a> {
 
     /// Adds the sealed answers of the rotations that were first to what the batch writes.
     pub(super) fn answers(&self, won: &HashSet<CommitId>, rows: &mut Rows<'a>) {
-        for rotation in self.rotations.iter().filter(|rotation| won.contains(&rotation.by)) {
-            if let Some(answer) = rotation.answer {
-                rows.answer(rotation.id, rotation.at, answer);
+        for rotated in self.rotations.iter().filter(|rotated| won.contains(&rotated.by)) {
+            if let Some(answer) = rotated.answer {
+                rows.answer(rotated.token.family, answer);
             }
         }
     }
@@ -146,14 +160,15 @@ impl<'a> Spends<'a> {
         won: &HashSet<CommitId>,
         db: Statements<'_>,
     ) -> Result<HashMap<CommitId, CommitError>, Failure> {
-        let codes = self.codes.iter().copied().filter(|(_, by)| !won.contains(by)).collect();
-        let tokens = self.rotations.iter().map(|rotation| (rotation.id, rotation.by));
+        let codes = self.codes.iter().map(|(code, by)| (code.0, *by));
+        let codes = codes.filter(|(_, by)| !won.contains(by)).collect();
+        let tokens = self.rotations.iter().map(|rotated| (rotated.token.family.0, rotated.by));
         let tokens = tokens.filter(|(_, by)| !won.contains(by)).collect();
         let once = self.once.iter().filter(|(_, by, _)| !won.contains(by));
         let mut lost: HashMap<_, _> = once.map(|(_, by, _)| (*by, CommitError::AlreadySpent)).collect();
         let (codes, tokens) = tokio::try_join!(
             told(db, CODES_THERE, "code", codes),
-            told(db, REFRESH_TOKENS_THERE, "refresh token", tokens),
+            told(db, ROTATIONS_THERE, "refresh token", tokens),
         )?;
         lost.extend(codes);
         lost.extend(tokens);
@@ -166,14 +181,13 @@ async fn told(
     db: Statements<'_>,
     there: &'static str,
     what: &'static str,
-    lost: Vec<(RowId, CommitId)>,
+    lost: Vec<(Id, CommitId)>,
 ) -> Result<Vec<(CommitId, CommitError)>, Failure> {
     if lost.is_empty() {
         return Ok(Vec::new());
     }
     let ids = column(&lost, |(id, _)| *id);
-    let found: HashSet<RowId> =
-        db.all(there, &[(&ids, Type::UUID_ARRAY)], first).await?.into_iter().collect();
+    let found: HashSet<Id> = db.all(there, &[(&ids, Type::UUID_ARRAY)], first).await?.into_iter().collect();
     let error = |id| match found.contains(&id) {
         true => CommitError::AlreadySpent,
         false => CommitError::Missing(what),
