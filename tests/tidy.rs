@@ -13,6 +13,8 @@ mod circles;
 mod documents;
 #[path = "tidy/image.rs"]
 mod image;
+#[path = "tidy/ladder.rs"]
+mod ladder;
 #[path = "tidy/layers.rs"]
 mod layers;
 #[path = "tidy/layout.rs"]

@@ -17,7 +17,7 @@ pub(super) fn labels(
     (backend, pools): (&'static str, Vec<&'static str>),
 ) -> Labels {
     let errors = || ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-    let routes = ROUTES.iter().flat_map(|(path, methods)| methods.iter().map(|method| (*method, *path)));
+    let routes = ROUTES.iter().flat_map(|route| route.methods().map(|method| (method, route.path)));
     Labels {
         version: env!("CARGO_PKG_VERSION"),
         revision: option_env!("CHANCERY_REVISION").unwrap_or("unknown"),

@@ -8,7 +8,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 
-use super::error::direct;
+use super::{error::direct, request_context::RequestContext};
 use crate::{
     observe::profile::{self, ProfileError},
     resilience::deadline,
@@ -16,12 +16,16 @@ use crate::{
 
 /// What `/debug/profile` may be asked for.
 #[derive(Deserialize)]
-pub struct Wanted {
+struct Wanted {
     seconds: Option<u64>,
 }
 
 /// `/debug/profile`: a flame graph of the next seconds, 10 if it does not say how many.
-pub async fn profile(wanted: Query<Wanted>) -> HttpResponse {
+pub(super) async fn profile(context: RequestContext) -> HttpResponse {
+    let wanted = match Query::<Wanted>::from_query(context.query()) {
+        Ok(wanted) => wanted,
+        Err(error) => return direct(400, "invalid_request", &error.to_string()),
+    };
     let seconds = wanted.seconds.unwrap_or(10);
     if !(1..=60).contains(&seconds) {
         return direct(400, "invalid_request", "`seconds` must be from 1 to 60.");
@@ -40,6 +44,6 @@ pub async fn profile(wanted: Query<Wanted>) -> HttpResponse {
 }
 
 /// `/debug/runtime`: statistics of runtimes and allocator.
-pub async fn runtime() -> HttpResponse {
+pub(super) async fn runtime(_: RequestContext) -> HttpResponse {
     HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(profile::statistics())
 }

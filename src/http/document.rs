@@ -1,5 +1,7 @@
 //! RFC 9110 §8.8, §13.1.2 — public documents: made and compressed once, with a validator for each coding.
 
+use std::cell::{OnceCell, RefCell};
+
 use actix_web::{
     HttpResponse,
     http::header::{
@@ -8,7 +10,24 @@ use actix_web::{
     web::Bytes,
 };
 
-use super::{compression, pages::assets::Etag};
+use super::{
+    compression,
+    pages::assets::{Asset, Etag},
+};
+
+/// The public documents of a worker, each made when it is first asked for: compressing them well takes longer than
+/// a node may take to start.
+#[derive(Default)]
+pub(super) struct PublicDocuments {
+    /// The metadata, which do not change while the server runs.
+    pub(super) metadata: OnceCell<Document>,
+    /// The key set, which seldom changes.
+    pub(super) keys: RefCell<Option<Document>>,
+    /// The `Cache-Control` of both.
+    pub(super) cache_control: OnceCell<HeaderValue>,
+    /// What the pages refer to.
+    pub(super) assets: OnceCell<Vec<(Asset, Document)>>,
+}
 
 /// A document as it is, and compressed if that makes it smaller.
 pub struct Document {

@@ -97,6 +97,11 @@ pub fn direct(status: u16, error: &str, description: &str) -> HttpResponse {
     finish(&mut HttpResponseBuilder::new(status), error, description)
 }
 
+/// A path that no route has.
+pub fn not_found() -> HttpResponse {
+    direct(404, "not_found", "There is nothing at this address.")
+}
+
 fn finish(answer: &mut HttpResponseBuilder, error: &str, description: &str) -> HttpResponse {
     let mut body = serde_json::json!({"error": error, "error_description": description});
     if let Some(id) = request_id::current() {

@@ -1,23 +1,16 @@
 //! Reading requests: one form body, one Authorization header, nothing twice.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    rc::Rc,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use actix_http::RequestHead;
 use actix_web::{
-    FromRequest, HttpRequest,
     dev::Payload,
     http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName},
     web::{Bytes, BytesMut},
 };
 use futures_core::Stream as _;
 
-use super::{coarse_timeout::CoarseTimeout, dispatch::WorkerContext, error::ErrorReply, route_table};
+use super::{coarse_timeout::CoarseTimeout, error::ErrorReply, worker::WorkerContext};
 use crate::{
     observe::{Rejection, RouteLabel},
     protocol::{OauthError, Params},
@@ -55,21 +48,6 @@ impl JsonBody {
     /// Reads it.
     pub(super) async fn read(head: &RequestHead, payload: Payload, at: At<'_>) -> Result<Self, ErrorReply> {
         read((head, "application/json"), payload, MAX_BATCH, at).await.map(Self)
-    }
-}
-
-impl FromRequest for FormBody {
-    type Error = ErrorReply;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, ErrorReply>>>>;
-
-    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let worker = Rc::clone(
-            req.app_data::<Rc<WorkerContext>>().expect("start() gives every application its WorkerContext"),
-        );
-        let (req, payload) = (req.clone(), payload.take());
-        let handle =
-            worker.handles.of(route_table::index(req.path(), worker.listener), req.method().as_str());
-        Box::pin(async move { Self::read(req.head(), payload, (&worker, handle)).await })
     }
 }
 

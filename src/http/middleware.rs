@@ -1,6 +1,6 @@
 //! What happens around every request: its id, its metrics, its limits, and the answer after a panic.
 
-use std::{cell::Cell, future::Future, panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc, time::Instant};
+use std::{future::Future, panic::AssertUnwindSafe, pin::pin, time::Instant};
 
 use actix_http::{
     Request, RequestHead, Response,
@@ -10,18 +10,21 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{
         Method,
-        header::{HeaderMap, HeaderName, HeaderValue},
+        header::{ALLOW, HeaderMap, HeaderName, HeaderValue},
     },
 };
 use futures_util::FutureExt;
 use tracing::field::display;
 
 use super::{
-    AppState, Settings,
-    dispatch::{ResponseFuture, WorkerContext},
+    admission::{InFlightGauge, InFlightPermit},
+    browser::request::error_page,
     error::ErrorReply,
-    pages::browser_request,
-    route_table::{self, Listener, ROUTES, RouteIndex},
+    request_context::ResponseFuture,
+    route::RouteAudience,
+    route_table::{ROUTES, RouteEntry, RouteMatch},
+    state::AppState,
+    worker::WorkerContext,
 };
 use crate::{
     model::Id,
@@ -40,129 +43,47 @@ use crate::{
 /// The largest request head, in bytes (R69).
 const MAX_HEAD: usize = 16 * 1024;
 
-/// The metrics' handles of all routes, resolved once.
+/// The metrics' handles of all routes and their methods, resolved once.
 pub(super) struct RouteHandles {
-    known: Vec<Vec<(&'static str, RouteLabel)>>,
+    known: Vec<Vec<RouteLabel>>,
     unmatched: RouteLabel,
 }
 
 impl RouteHandles {
     /// Resolves the handles of `ROUTES`.
     pub(super) fn new(metrics: &Metrics) -> Self {
-        let of = |(path, methods): &(&'static str, &'static [&'static str])| {
-            methods.iter().map(|method| (*method, metrics.route(method, path))).collect()
-        };
+        let of =
+            |route: &RouteEntry| route.methods().map(|method| metrics.route(method, route.path)).collect();
         Self { known: ROUTES.iter().map(of).collect(), unmatched: metrics.route("", "") }
     }
 
-    pub(super) fn of(&self, index: Option<RouteIndex>, method: &str) -> RouteLabel {
-        let methods = index.and_then(|index| self.known.get(index.0));
-        let known = methods.and_then(|methods| methods.iter().find(|(held, _)| *held == method));
-        known.map_or(self.unmatched, |(_, route)| *route)
-    }
-}
-
-/// The limit of requests in flight of one worker. Excess requests are refused at once: an answer that comes
-/// after its client has given up is useless, and takes time from requests that could be answered in time.
-pub(super) struct InFlightLimit {
-    in_flight: Cell<usize>,
-    limit: usize,
-}
-
-impl InFlightLimit {
-    /// The limit of one worker: its share of the limit of all. The operations listener has none.
-    pub(super) fn new(settings: &Settings, listener: Listener) -> Self {
-        let limit = match listener {
-            Listener::Public => settings.max_in_flight.div_ceil(settings.workers.max(1)),
-            Listener::Operations => usize::MAX,
-        };
-        Self { in_flight: Cell::new(0), limit }
-    }
-
-    fn try_acquire(&self) -> bool {
-        let in_flight = self.in_flight.get();
-        let free = in_flight < self.limit;
-        self.in_flight.set(in_flight + usize::from(free));
-        free
-    }
-
-    fn release(&self) {
-        self.in_flight.set(self.in_flight.get() - 1);
-    }
-}
-
-/// A request that counts as in flight until this is dropped.
-pub(super) struct InFlightPermit(Rc<WorkerContext>);
-
-impl Drop for InFlightPermit {
-    fn drop(&mut self) {
-        self.0.in_flight.release();
-    }
-}
-
-/// Whether a request is answered from memory without waiting for anything: shedding it would save nothing.
-/// Health checks must tell an overloaded node from a dead one.
-fn never_waits(path: &str) -> bool {
-    ["/health/", "/.well-known/", "/assets/"].iter().any(|prefix| path.starts_with(prefix))
-}
-
-/// Counts a request in the metrics until it is dropped, also when the client goes away.
-struct InFlightGauge<'m>(&'m Metrics);
-
-impl<'m> InFlightGauge<'m> {
-    fn begin(metrics: &'m Metrics) -> Self {
-        metrics.request_arrived();
-        Self(metrics)
-    }
-}
-
-impl Drop for InFlightGauge<'_> {
-    fn drop(&mut self) {
-        self.0.request_left();
-    }
-}
-
-/// Counts a connection as open until it is dropped.
-pub(super) struct ConnectionGauge(Arc<Metrics>);
-
-impl ConnectionGauge {
-    /// Counts a new connection.
-    pub(super) fn open(metrics: &Arc<Metrics>) -> Self {
-        metrics.connected();
-        Self(Arc::clone(metrics))
-    }
-}
-
-impl Drop for ConnectionGauge {
-    fn drop(&mut self) {
-        self.0.disconnected();
+    fn of(&self, found: Option<RouteMatch>) -> RouteLabel {
+        let known = found.and_then(|found| self.known.get(found.index)?.get(found.method?));
+        known.copied().unwrap_or(self.unmatched)
     }
 }
 
 /// What is still needed of a request after its handler has taken it.
 pub(super) struct RequestSummary {
-    pub(super) method: Method,
-    pub(super) route: Option<RouteIndex>,
+    method: Method,
+    route: Option<&'static RouteEntry>,
     pub(super) handle: RouteLabel,
     head_size: usize,
-    never_waits: bool,
     arrival: Arrival,
 }
 
 impl RequestSummary {
-    pub(super) fn of(request: &Request, worker: &WorkerContext) -> Self {
-        let (path, head) = (request.path(), request.head());
-        let route = route_table::index(path, worker.listener);
+    pub(super) fn of(request: &Request, found: Option<RouteMatch>, handles: &RouteHandles) -> Self {
+        let (head, route) = (request.head(), found.map(|found| found.route));
         let (head_size, caller) = measure(head);
         // RFC 9110 §5.2: several are one list.
         let tracestate = || head.headers.get_all("tracestate").map(HeaderValue::as_bytes);
-        let told = || (known(&head.method), route.map(|index| ROUTES[index.0].0));
+        let told = || (known(&head.method), route.map(|route| route.path));
         Self {
             method: request.method().clone(),
             route,
-            handle: worker.handles.of(route, request.method().as_str()),
+            handle: handles.of(found),
             head_size,
-            never_waits: never_waits(path),
             arrival: Arrival::of(caller, tracestate, told),
         }
     }
@@ -170,7 +91,7 @@ impl RequestSummary {
 
 /// Admits a request, or says why it is refused.
 pub(super) fn admit(
-    worker: &Rc<WorkerContext>,
+    worker: &WorkerContext,
     summary: &RequestSummary,
 ) -> Result<Option<InFlightPermit>, ErrorReply> {
     let metrics = &worker.state.provider.metrics;
@@ -179,15 +100,15 @@ pub(super) fn admit(
         let error = OauthError::invalid_request("The request head is larger than 16 KiB.");
         return Err(ErrorReply::with_status(431, error));
     }
-    if summary.never_waits {
+    if summary.route.is_some_and(|route| route.from_memory) {
         return Ok(None);
     }
-    if !worker.in_flight.try_acquire() {
-        metrics.rejected(Rejection::Overload);
-        let text = "The server has too many requests in hand. Try again in a moment.";
-        return Err(OauthError::new(ErrorCode::TemporarilyUnavailable, text).into());
+    if let Some(permit) = worker.in_flight.try_acquire() {
+        return Ok(Some(permit));
     }
-    Ok(Some(InFlightPermit(Rc::clone(worker))))
+    metrics.rejected(Rejection::Overload);
+    let text = "The server has too many requests in hand. Try again in a moment.";
+    Err(OauthError::new(ErrorCode::TemporarilyUnavailable, text).into())
 }
 
 /// Gives each request an id, counts and times it, and turns a panic into a 500.
@@ -216,7 +137,7 @@ pub(super) async fn observe(
     }
     if worker.settings.log_requests {
         let method = summary.method.as_str();
-        let route = summary.route.map_or("unmatched", |index| ROUTES[index.0].0);
+        let route = summary.route.map_or("unmatched", |route| route.path);
         let micros = began.elapsed().as_micros() as u64;
         let trace_id = place.map(|place| display(place.trace));
         let span_id = place.map(|place| display(place.span));
@@ -232,7 +153,7 @@ pub(super) async fn observe(
 /// The handler's answer, or one in its place.
 async fn answered(
     worker: &WorkerContext,
-    route: Option<RouteIndex>,
+    route: Option<&'static RouteEntry>,
     work: Result<(Option<InFlightPermit>, ResponseFuture), ErrorReply>,
 ) -> Response<BoxBody> {
     let (_permit, work) = match work {
@@ -253,12 +174,22 @@ async fn answered(
 }
 
 /// What is answered in place of a handler: a page for people, JSON for programs.
-fn error_answer(state: &AppState, route: Option<RouteIndex>, failure: &ErrorReply) -> Response<BoxBody> {
-    let answer: HttpResponse = match route {
-        Some(index) if route_table::is_for_people(index) => browser_request::unanswered(state, failure),
-        _ => failure.error_response(),
+fn error_answer(state: &AppState, route: Option<&RouteEntry>, failure: &ErrorReply) -> Response<BoxBody> {
+    let answer: HttpResponse = match route.map(|route| route.audience) {
+        Some(RouteAudience::Person) => error_page(state, failure),
+        Some(RouteAudience::Program | RouteAudience::Operator) | None => failure.error_response(),
     };
     answer.into()
+}
+
+/// RFC 9110 §15.5.6: with the methods that the route has.
+pub(super) fn not_allowed(state: &AppState, route: &RouteEntry) -> Response<BoxBody> {
+    let error = OauthError::invalid_request("This method is not allowed here.");
+    let mut answer = error_answer(state, Some(route), &ErrorReply::with_status(405, error));
+    let methods: Vec<_> = route.methods().collect();
+    let allow = HeaderValue::from_maybe_shared(methods.join(", ")).expect("method names are header values");
+    answer.headers_mut().insert(ALLOW, allow);
+    answer
 }
 
 /// Adds the id by which the request is found in the log.
@@ -299,14 +230,6 @@ fn known(method: &Method) -> &'static str {
 mod tests {
     use super::*;
     use crate::observe::Labels;
-
-    #[test]
-    fn a_worker_admits_its_share_and_no_more() {
-        let limit = InFlightLimit { in_flight: Cell::new(0), limit: 2 };
-        assert_eq!([(); 3].map(|()| limit.try_acquire()), [true, true, false]);
-        limit.release();
-        assert!(limit.try_acquire());
-    }
 
     #[actix_web::test]
     async fn a_panic_becomes_a_500_and_is_counted() {

@@ -2,18 +2,19 @@
 
 use std::sync::atomic::Ordering;
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 use serde_json::json;
 
-use super::{AppState, compression};
+use super::{compression, request_context::RequestContext};
 
 /// The process runs.
-pub async fn live() -> HttpResponse {
+pub(super) async fn live(_: RequestContext) -> HttpResponse {
     HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(json!({"status": "live"}))
 }
 
 /// The node can serve safely: not stopping, and its knowledge of revocations is fresh.
-pub async fn ready(state: Data<AppState>) -> HttpResponse {
+pub(super) async fn ready(context: RequestContext) -> HttpResponse {
+    let state = context.state();
     let ready = !state.draining.load(Ordering::Relaxed) && state.provider.tokens.revocations.is_fresh();
     let (mut answer, status) = match ready {
         true => (HttpResponse::Ok(), "ready"),
@@ -23,24 +24,24 @@ pub async fn ready(state: Data<AppState>) -> HttpResponse {
 }
 
 /// `/health`: the summary for operators.
-pub async fn health(state: Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok().json((state.operations.health)())
+pub(super) async fn health(context: RequestContext) -> HttpResponse {
+    HttpResponse::Ok().json((context.state().operations.health)())
 }
 
 /// `/metrics`: the Prometheus exposition, compressed for clients that accept it, as Prometheus does.
-pub async fn metrics(req: HttpRequest, state: Data<AppState>) -> HttpResponse {
-    let text = (state.operations.metrics)();
-    compression::negotiated(req.headers(), text.into_bytes(), |body| {
+pub(super) async fn metrics(context: RequestContext) -> HttpResponse {
+    let text = (context.state().operations.metrics)();
+    compression::negotiated(context.headers(), text.into_bytes(), |body| {
         HttpResponse::Ok().insert_header(("content-type", crate::observe::METRICS_CONTENT_TYPE)).body(body)
     })
 }
 
 /// `/api/cache/stats`: hits, misses, entries, evictions per cache.
-pub async fn cache_stats(state: Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok().json((state.operations.cache_stats)())
+pub(super) async fn cache_stats(context: RequestContext) -> HttpResponse {
+    HttpResponse::Ok().json((context.state().operations.cache_stats)())
 }
 
 /// `/api/performance/metrics`: rates, times, and what is left of what the node needs.
-pub async fn performance(state: Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok().json((state.operations.performance)())
+pub(super) async fn performance(context: RequestContext) -> HttpResponse {
+    HttpResponse::Ok().json((context.state().operations.performance)())
 }

@@ -1,30 +1,18 @@
 //! RFC 8414, OpenID Connect Discovery, RFC 7517 — public documents, with ETag and Cache-Control.
 
-use std::cell::{OnceCell, RefCell};
-
 use actix_web::{
     HttpResponse,
     http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue},
 };
 
-use super::{AppState, dispatch::RequestContext, document::Document};
+use super::{document::Document, request_context::RequestContext, state::AppState};
 use crate::protocol::discovery;
 
 const JSON: &str = "application/json";
 
-/// The metadata document, which does not change while the server runs, and the key set, which seldom does.
-/// Both are made when they are first asked for: compressing them well takes longer than a node may take to
-/// start.
-#[derive(Default)]
-pub(super) struct Metadata {
-    server: OnceCell<Document>,
-    keys: RefCell<Option<Document>>,
-    cache_control: OnceCell<HeaderValue>,
-}
-
 /// Both metadata addresses.
 pub(super) async fn metadata(context: RequestContext) -> HttpResponse {
-    let document = context.metadata().server.get_or_init(|| {
+    let document = context.documents().metadata.get_or_init(|| {
         let state = context.state();
         let value = discovery::metadata(&state.provider.policy.issuer, &state.algorithms);
         Document::new(JSON, value.to_string())
@@ -35,14 +23,14 @@ pub(super) async fn metadata(context: RequestContext) -> HttpResponse {
 /// The signing keys: next, active and retiring.
 pub(super) async fn jwks(context: RequestContext) -> HttpResponse {
     let keys = context.state().provider.key_ring.load();
-    let mut made = context.metadata().keys.borrow_mut();
+    let mut made = context.documents().keys.borrow_mut();
     let current = made.take().filter(|made| made.content() == keys.jwks_json().as_bytes());
     let document = current.unwrap_or_else(|| Document::new(JSON, keys.jwks_json().to_owned()));
     answer(made.insert(document), &context)
 }
 
 fn answer(document: &Document, context: &RequestContext) -> HttpResponse {
-    let age = context.metadata().cache_control.get_or_init(|| cache_control(context.state())).clone();
+    let age = context.documents().cache_control.get_or_init(|| cache_control(context.state())).clone();
     // Public and credential-less: any page may read it (R15).
     let anyone = HeaderValue::from_static("*");
     document.answer(context.headers(), [(CACHE_CONTROL, age), (ACCESS_CONTROL_ALLOW_ORIGIN, anyone)])

@@ -1,5 +1,6 @@
 //! Whatever is sent, the answer is a specified error: never a 5xx, never a panic, never a changed row.
 
+use chancery::http::{Listener, RouteAudience, route_table::ROUTES};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -90,6 +91,34 @@ async fn wrong_methods_and_unknown_paths_are_answered_in_json() {
     for method in ["PUT", "DELETE", "PATCH", "TRACE", "FOO"] {
         let status = app.send(app.request(method, "/oauth/introspect")).await.status;
         assert!((400..500).contains(&status), "{method} {status}");
+    }
+}
+
+/// RFC 9110 §15.5.6: each route answers other methods than its own with 405, in the form its audience reads.
+#[tokio::test]
+async fn every_route_says_which_methods_it_has() {
+    let app = TestApp::start().await;
+    for route in ROUTES.iter().filter(|route| route.listeners.contains(&Listener::Public)) {
+        let answer = app.send(app.request("PATCH", &route.path.replace(['{', '}'], ""))).await;
+        let methods: Vec<_> = route.methods().collect();
+        assert_eq!((answer.status, answer.header("allow")), (405, &*methods.join(", ")), "{}", route.path);
+        let form = if route.audience == RouteAudience::Person {
+            "text/html; charset=utf-8"
+        } else {
+            "application/json"
+        };
+        assert_eq!(answer.header("content-type"), form, "{}", route.path);
+    }
+}
+
+/// R77: a proxy that compares paths as they are sent, and the server behind it, agree.
+#[tokio::test]
+async fn a_percent_encoded_spelling_of_a_page_is_not_the_page() {
+    let app = TestApp::start().await;
+    for path in
+        ["/%6cogin", "/oauth/%61uthorize", "/oauth%2fauthorize", "/%61ccount", "/%61ssets/chancery.css"]
+    {
+        assert_eq!(app.get(path).await.error(), (404, "not_found".into()), "{path}");
     }
 }
 

@@ -25,8 +25,7 @@ use actix_http::{
     error::{DispatchError, ParseError},
 };
 use actix_server::{GracefulShutdownSignal, Server};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, fn_factory, fn_service};
-use actix_web::dev::AppConfig;
+use actix_service::{Service, ServiceFactory as _, fn_factory, fn_service};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -37,11 +36,13 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use self::{date::Date, http1::Left, replay::Replay};
 use super::{
-    AppState, Settings, coarse_timeout,
-    dispatch::{Application, Dispatcher, WorkerContext},
-    middleware::ConnectionGauge,
-    route_table::Listener,
+    admission::ConnectionGauge,
+    coarse_timeout,
+    dispatch::Dispatcher,
+    route::Listener,
+    state::{AppState, Settings},
     tls::Certificate,
+    worker::WorkerContext,
 };
 use crate::observe::Rejection;
 
@@ -63,18 +64,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Wire for T {}
 /// A connection on its way to whoever speaks its HTTP.
 type Accepted<T> = (T, Protocol, Option<SocketAddr>);
 
-/// Answers on the socket with an application of `app`, one for each worker, and what stands before it.
-pub(super) fn listen<I, S>(
+/// Answers on the socket, with a dispatcher for each worker.
+pub(super) fn listen(
     socket: TcpListener,
     certificate: Option<Arc<Certificate>>,
     (listener, state, settings): (Listener, &AppState, &Settings),
-    app: impl Fn(Rc<WorkerContext>) -> I + Send + Clone + 'static,
-) -> io::Result<Server>
-where
-    I: IntoServiceFactory<S, Request>,
-    S: ServiceFactory<Request, Config = AppConfig, InitError = ()> + 'static,
-    S::Service: Application,
-{
+) -> io::Result<Server> {
     let builder = Server::build()
         .workers(settings.workers)
         .max_concurrent_connections(settings.max_connections)
@@ -83,11 +78,10 @@ where
     let (stopping, settings, state) = (builder.graceful_shutdown_signal(), settings.clone(), state.clone());
     let acceptor = certificate.map(|certificate| TlsAcceptor::from(Arc::new(certificate.server_config())));
     let workers = move || {
-        let (app, state, settings) = (app.clone(), state.clone(), settings.clone());
+        let (state, settings) = (state.clone(), settings.clone());
         let (stopping, acceptor) = (stopping.clone(), acceptor.clone());
         fn_factory(move || {
             let context = WorkerContext::new(&state, &settings, listener);
-            let app = app(Rc::clone(&context)).into_factory().new_service(AppConfig::default());
             let around = Around {
                 worker: Rc::clone(&context),
                 stopping: stopping.clone(),
@@ -96,7 +90,7 @@ where
                 date: Rc::default(),
             };
             async move {
-                let worker = Rc::new(worker(Rc::new(Dispatcher::new(app.await?, context)), around).await?);
+                let worker = Rc::new(worker(Rc::new(Dispatcher::new(context)), around).await?);
                 Ok::<_, ()>(fn_service(move |socket| Rc::clone(&worker).accept(socket)))
             }
         })

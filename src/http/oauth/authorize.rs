@@ -1,17 +1,17 @@
 //! RFC 6749 §3.1, OpenID Connect Core §3.1.2 — `GET|POST /oauth/authorize`.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 
 use crate::{
-    http::{AppState, error::ErrorReply, extract::FormBody, pages::browser_request::BrowserRequest},
+    http::{browser::request::BrowserRequest, request_context::RequestContext},
     protocol::{Params, discovery::path},
 };
 
 /// The request in the query.
-pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
-    let request = BrowserRequest::new(&req, &state);
+pub(in crate::http) async fn get(context: RequestContext) -> HttpResponse {
+    let request = BrowserRequest::new(&context);
     // R4: what is given twice is refused before anything is believed, so never redirected.
-    let params = match Params::parse(req.query_string().as_bytes()) {
+    let params = match Params::parse(context.query().as_bytes()) {
         Ok(params) => params,
         Err(error) => return request.error(&error.into()),
     };
@@ -22,12 +22,9 @@ pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
 }
 
 /// The request in a form body (OpenID Connect Core §3.1.2.1).
-pub async fn post(
-    state: Data<AppState>,
-    req: HttpRequest,
-    form: Result<FormBody, ErrorReply>,
-) -> HttpResponse {
-    let request = BrowserRequest::new(&req, &state);
+pub(in crate::http) async fn post(mut context: RequestContext) -> HttpResponse {
+    let form = context.form().await;
+    let request = BrowserRequest::new(&context);
     let params = match request.posted(&form) {
         Ok(params) => params,
         Err(page) => return page,

@@ -9,7 +9,7 @@ use actix_web::{
 };
 
 use crate::{
-    http::{dispatch::RequestContext, error::ErrorReply, extract::single},
+    http::{error::ErrorReply, extract::single, request_context::RequestContext},
     protocol::ClientRequest,
     provider::ProviderError,
 };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::private_json;
 use crate::{
-    http::{compression::negotiated, dispatch::RequestContext, error::ErrorReply},
+    http::{compression::negotiated, error::ErrorReply, request_context::RequestContext},
     protocol::{ClientRequest, OauthError, Params},
 };
 

@@ -1,22 +1,21 @@
 //! OpenID Connect RP-Initiated Logout 1.0 — `GET|POST /oauth/logout`.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 
 use crate::{
     http::{
-        AppState,
-        error::ErrorReply,
-        extract::FormBody,
-        pages::{LoggedOutPage, LogoutPage, browser_request::BrowserRequest},
+        browser::request::BrowserRequest,
+        pages::{LoggedOutPage, LogoutPage},
+        request_context::RequestContext,
     },
     protocol::{Params, discovery::path, logout::AfterLogout},
     provider::{LogoutForm, LogoutStep},
 };
 
 /// A client's request, or the person's own.
-pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
-    let request = BrowserRequest::new(&req, &state);
-    let params = match Params::parse(req.query_string().as_bytes()) {
+pub(in crate::http) async fn get(context: RequestContext) -> HttpResponse {
+    let request = BrowserRequest::new(&context);
+    let params = match Params::parse(context.query().as_bytes()) {
         Ok(params) => params,
         Err(error) => return request.error(&error.into()),
     };
@@ -27,12 +26,9 @@ pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
 }
 
 /// A client's request in a form body, or the answer to our own page, which has an `action`.
-pub async fn post(
-    state: Data<AppState>,
-    req: HttpRequest,
-    form: Result<FormBody, ErrorReply>,
-) -> HttpResponse {
-    let request = BrowserRequest::new(&req, &state);
+pub(in crate::http) async fn post(mut context: RequestContext) -> HttpResponse {
+    let form = context.form().await;
+    let request = BrowserRequest::new(&context);
     let params = match request.posted(&form) {
         Ok(params) => params,
         Err(page) => return page,

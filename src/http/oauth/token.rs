@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 
 use super::{cors, private_json};
-use crate::http::{dispatch::RequestContext, error::ErrorReply};
+use crate::http::{error::ErrorReply, request_context::RequestContext};
 
 /// Issues tokens.
 pub(in crate::http) async fn post(mut context: RequestContext) -> Result<HttpResponse, ErrorReply> {

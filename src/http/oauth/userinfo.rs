@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, http::header::CONTENT_TYPE};
 
 use super::{cors, private_json};
 use crate::{
-    http::{AppState, dispatch::RequestContext, error::ErrorReply, extract::FormBody},
+    http::{error::ErrorReply, extract::FormBody, request_context::RequestContext, state::AppState},
     protocol::{Params, bearer},
 };
 

@@ -4,14 +4,9 @@
 //! and no page needs a script, an inline style or anything from another origin, so that the policy of
 //! [`headers`] can forbid them all.
 
-pub mod account;
-pub mod asset;
 pub mod assets;
-pub mod browser_request;
 pub(crate) mod calendar;
-pub mod consent;
 pub mod headers;
-pub mod login;
 mod overrides;
 mod samples;
 pub mod text;

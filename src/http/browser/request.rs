@@ -1,20 +1,21 @@
 //! One browser's request, and the answers it can get: pages and redirects, never CORS headers.
 
 use actix_web::{
-    HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
+    HttpResponse, HttpResponseBuilder, ResponseError,
     http::{
         Method, StatusCode,
         header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE, USER_AGENT},
     },
 };
 
-use super::{ErrorPage, FormPost, Html, form_action_source, security_headers};
 use crate::{
     http::{
-        AppState,
         cookies::{BrowserCookies, Cookie},
         error::{ErrorReply, retry_after},
         extract::FormBody,
+        pages::{ErrorPage, FormPost, Html, PageTemplates, form_action_source, security_headers},
+        request_context::RequestContext,
+        state::AppState,
     },
     observe::{request_id, unavailable},
     protocol::{
@@ -37,15 +38,16 @@ pub struct BrowserRequest<'a> {
 
 impl<'a> BrowserRequest<'a> {
     /// Recognises the browser by its cookies.
-    pub fn new(req: &HttpRequest, state: &'a AppState) -> Self {
+    pub fn new(context: &'a RequestContext) -> Self {
+        let (state, headers) = (context.state(), context.headers());
         let provider = &state.provider;
         let cookies = BrowserCookies::of(&provider.policy.issuer);
-        let user_agent =
-            req.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let (browser, session) = (cookies.read(req, Cookie::Browser), cookies.read(req, Cookie::Session));
+        let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (browser, session) =
+            (cookies.read(headers, Cookie::Browser), cookies.read(headers, Cookie::Session));
         // A form posted by another site comes without cookies (SameSite=Lax): what this answer set would
         // replace the browser's own, and break what it has open.
-        let may_set_cookie = req.method() == Method::GET;
+        let may_set_cookie = context.method() == Method::GET;
         let browser = provider.sign_in.browser(browser, session, user_agent);
         Self { state, cookies, browser, session: None, may_set_cookie }
     }
@@ -56,7 +58,7 @@ impl<'a> BrowserRequest<'a> {
     }
 
     /// The templates.
-    pub fn pages(&self) -> &'a super::PageTemplates {
+    pub fn pages(&self) -> &'a PageTemplates {
         &self.state.pages
     }
 
@@ -169,7 +171,7 @@ impl<'a> BrowserRequest<'a> {
 }
 
 /// The page in place of an answer that its handler did not give; no cookies are touched.
-pub fn unanswered(state: &AppState, failure: &ErrorReply) -> HttpResponse {
+pub fn error_page(state: &AppState, failure: &ErrorReply) -> HttpResponse {
     let (status, error) = (failure.status_code().as_u16(), failure.error());
     let html = error_html(state, status, error.code.as_str(), &error.safe_description());
     with_page(without_cookies(status, None), html)

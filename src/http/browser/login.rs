@@ -1,18 +1,21 @@
 //! `GET|POST /login` — the sign-in page.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 
-use super::{LoginError, LoginPage, browser_request::BrowserRequest};
+use super::request::BrowserRequest;
 use crate::{
-    http::{AppState, error::ErrorReply, extract::FormBody},
+    http::{
+        pages::{LoginError, LoginPage},
+        request_context::RequestContext,
+    },
     protocol::Params,
     provider::{Login, LoginFault, LoginForm, Shown},
 };
 
 /// Shows the form, or goes on when there is nothing to ask.
-pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
-    let request = BrowserRequest::new(&req, &state);
-    let params = match Params::parse(req.query_string().as_bytes()) {
+pub(in crate::http) async fn get(context: RequestContext) -> HttpResponse {
+    let request = BrowserRequest::new(&context);
+    let params = match Params::parse(context.query().as_bytes()) {
         Ok(params) => params,
         Err(error) => return request.error(&error.into()),
     };
@@ -25,12 +28,9 @@ pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
 }
 
 /// Signs in.
-pub async fn post(
-    state: Data<AppState>,
-    req: HttpRequest,
-    form: Result<FormBody, ErrorReply>,
-) -> HttpResponse {
-    let request = BrowserRequest::new(&req, &state);
+pub(in crate::http) async fn post(mut context: RequestContext) -> HttpResponse {
+    let form = context.form().await;
+    let request = BrowserRequest::new(&context);
     let params = match request.posted(&form) {
         Ok(params) => params,
         Err(page) => return page,

@@ -1,21 +1,21 @@
 //! `GET|POST /consent` — the consent page (R18, R19).
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 
-use super::{
-    ConsentPage, ScopeLine,
-    browser_request::{BrowserRequest, returns_to},
-};
+use super::request::{BrowserRequest, returns_to};
 use crate::{
-    http::{AppState, error::ErrorReply, extract::FormBody},
+    http::{
+        pages::{ConsentPage, ScopeLine},
+        request_context::RequestContext,
+    },
     protocol::Params,
     provider::{ConsentForm, PageError, Shown},
 };
 
 /// Shows the form, or goes on when there is nothing to ask.
-pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
-    let request = BrowserRequest::new(&req, &state);
-    let shown = match Params::parse(req.query_string().as_bytes()) {
+pub(in crate::http) async fn get(context: RequestContext) -> HttpResponse {
+    let request = BrowserRequest::new(&context);
+    let shown = match Params::parse(context.query().as_bytes()) {
         Ok(params) => match params.require("tx") {
             Ok(transaction) => request.provider().sign_in.consent_page(transaction, &request.browser).await,
             Err(error) => Err(PageError::from(error)),
@@ -30,12 +30,9 @@ pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
 }
 
 /// Takes the person's answer.
-pub async fn post(
-    state: Data<AppState>,
-    req: HttpRequest,
-    form: Result<FormBody, ErrorReply>,
-) -> HttpResponse {
-    let request = BrowserRequest::new(&req, &state);
+pub(in crate::http) async fn post(mut context: RequestContext) -> HttpResponse {
+    let form = context.form().await;
+    let request = BrowserRequest::new(&context);
     let params = match request.posted(&form) {
         Ok(params) => params,
         Err(page) => return page,

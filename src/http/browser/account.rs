@@ -1,16 +1,19 @@
 //! `/account` — one's own sessions and consents (R20).
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::HttpResponse;
 
-use super::{AccountPage, ConsentRow, ScopeLine, SessionRow, browser_request::BrowserRequest};
+use super::request::BrowserRequest;
 use crate::{
-    http::{AppState, error::ErrorReply, extract::FormBody},
+    http::{
+        pages::{AccountPage, ConsentRow, ScopeLine, SessionRow},
+        request_context::RequestContext,
+    },
     provider::{Account, AccountAction, AccountStep},
 };
 
 /// `GET /account`.
-pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
-    let request = BrowserRequest::new(&req, &state);
+pub(in crate::http) async fn get(context: RequestContext) -> HttpResponse {
+    let request = BrowserRequest::new(&context);
     match request.provider().sign_in.account(&request.browser).await {
         Ok(Some(account)) => page(&request, account),
         Ok(None) => request.see_other("/login"),
@@ -19,39 +22,23 @@ pub async fn get(state: Data<AppState>, req: HttpRequest) -> HttpResponse {
 }
 
 /// `POST /account/sessions/end`.
-pub async fn end_session(
-    state: Data<AppState>,
-    req: HttpRequest,
-    form: Result<FormBody, ErrorReply>,
-) -> HttpResponse {
-    act(&state, &req, form, AccountAction::EndSession).await
+pub(in crate::http) async fn end_session(context: RequestContext) -> HttpResponse {
+    act(context, AccountAction::EndSession).await
 }
 
 /// `POST /account/consents/withdraw`.
-pub async fn withdraw_consent(
-    state: Data<AppState>,
-    req: HttpRequest,
-    form: Result<FormBody, ErrorReply>,
-) -> HttpResponse {
-    act(&state, &req, form, AccountAction::WithdrawConsent).await
+pub(in crate::http) async fn withdraw_consent(context: RequestContext) -> HttpResponse {
+    act(context, AccountAction::WithdrawConsent).await
 }
 
 /// `POST /account/sign-out-everywhere`.
-pub async fn sign_out_everywhere(
-    state: Data<AppState>,
-    req: HttpRequest,
-    form: Result<FormBody, ErrorReply>,
-) -> HttpResponse {
-    act(&state, &req, form, AccountAction::SignOutEverywhere).await
+pub(in crate::http) async fn sign_out_everywhere(context: RequestContext) -> HttpResponse {
+    act(context, AccountAction::SignOutEverywhere).await
 }
 
-async fn act(
-    state: &AppState,
-    req: &HttpRequest,
-    form: Result<FormBody, ErrorReply>,
-    action: AccountAction,
-) -> HttpResponse {
-    let request = BrowserRequest::new(req, state);
+async fn act(mut context: RequestContext, action: AccountAction) -> HttpResponse {
+    let form = context.form().await;
+    let request = BrowserRequest::new(&context);
     let params = match request.posted(&form) {
         Ok(params) => params,
         Err(page) => return page,
