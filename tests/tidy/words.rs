@@ -15,11 +15,12 @@ const MAY_BE_UNSAFE: &[&str] = &["src/crypto/avx512.rs"];
 
 /// Words of this house where the field has one: the names of files, of types, and what log lines say.
 const HOUSE_FILES: &[&str] = &[
-    "coding", "dial", "doorbell", "front", "hand_on", "heard", "opened", "patience", "place", "through",
-    "visit",
+    "cells", "coding", "dial", "figures", "doorbell", "front", "hand_on", "heard", "opened", "patience",
+    "place", "pulse", "through", "visit",
 ];
 const HOUSE_TYPES: &[&str] = &["Desk", "Door", "Doorbell"];
-const HOUSE_LOGS: &[&str] = &["dial", "doorbell", "heard", "hears", "patience", "tells", "visit"];
+const HOUSE_LOGS: &[&str] =
+    &["dial", "doorbell", "heard", "hears", "nobody", "patience", "tells", "told", "visit"];
 
 #[test]
 fn every_file_says_first_what_it_is() {
