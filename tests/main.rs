@@ -1,5 +1,5 @@
-//! The tests from outside, as one program: what they share is compiled once and linked once, and a run
-//! starts one Postgres, one PgBouncer and one Redis, with a database or keys of its own for each test.
+//! The tests from outside, as one program: what they share is compiled once and linked once. A run starts one
+//! Postgres and one PgBouncer, with a database for each test; tests that stop a server start one of their own.
 //!
 //! `cargo test --test all http::` runs one folder.
 
@@ -24,8 +24,8 @@ fn within(bound: Duration) -> Duration {
     if faults::is_long() { bound } else { 10 * bound }
 }
 
-/// A figure for whoever runs the tests; the test harness would hold back what is printed.
+/// Prints a figure past the test harness, which would hold it back.
 fn say(line: &str) {
-    // Nobody may be listening.
+    // Standard output may be closed.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
