@@ -189,7 +189,7 @@ async fn renew_keys(provider: Weak<Provider>) -> Result<(), StoreError> {
     match provider.keys.reload().await {
         Err(ProviderError::Unavailable(cause)) => Err(StoreError::new(StoreErrorKind::Connection, cause)),
         Err(error) => {
-            tracing::error!(%error, "loading changed signing keys failed; keeping the previous ones");
+            tracing::error!(%error, "loading changed signing keys failed; continuing with the previous ones. Check this node's master key");
             Ok(())
         }
         Ok(()) => Ok(()),
@@ -201,7 +201,7 @@ fn certificate(files: &TlsConfig) -> Result<Arc<Certificate>, AppError> {
     let opened = Certificate::open(files).map_err(|fault| AppError::Configuration(vec![fault]))?;
     if opened.key_is_exposed() {
         let file = opened.key_file().display();
-        tracing::warn!(%file, "private key of TLS is readable by every user of this machine; set its mode to 0600 or 0640");
+        tracing::warn!(%file, "TLS private key is readable by every user of this machine; set its mode to 0600 or 0640");
     }
     tracing::info!(fingerprint = opened.fingerprint(), "TLS certificate loaded");
     Ok(Arc::new(opened))
@@ -251,7 +251,7 @@ impl Running {
     /// Why it ended of itself.
     async fn ended(&mut self) -> String {
         match (&mut self.task).await {
-            Ok(Ok(())) => "without a reason".to_owned(),
+            Ok(Ok(())) => "unexpectedly".to_owned(),
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         }

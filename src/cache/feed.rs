@@ -205,7 +205,10 @@ impl<S: Store + ?Sized> Tail<S> {
                     }
                 }
                 None => {
-                    tracing::error!(what, "ignoring a revocation of a kind that this version does not know")
+                    tracing::error!(
+                        what,
+                        "unknown kind of revocation in the change feed; this version cannot enforce it. Upgrade this node"
+                    )
                 }
             }
         }
@@ -234,7 +237,10 @@ impl<S: Store + ?Sized> Tail<S> {
         if self.follow(place).await? || self.follow(place).await? {
             return Ok(());
         }
-        Err(StoreError::new(StoreErrorKind::Other, "the change feed contradicts itself"))
+        Err(StoreError::new(
+            StoreErrorKind::Other,
+            "the change feed was inconsistent twice in a row; revocations could not be loaded",
+        ))
     }
 
     /// Reads up to the head, page by page; `false` if this node has missed something and must load anew.
@@ -254,14 +260,14 @@ impl<S: Store + ?Sized> Tail<S> {
             let own = page.changes.first().is_some_and(|(seq, _)| *seq == at.seq);
             let own = own.then(|| page.changes.remove(0).1);
             let same = own.is_none_or(|change| reader.confirms(&change));
-            if let Some(reason) = broken(at, &page, last).or((!same).then_some("its end was replaced")) {
+            if let Some(reason) = broken(at, &page, last).or((!same).then_some("the last change differs")) {
                 tracing::warn!(
                     reason,
                     epoch = at.epoch,
                     seq = at.seq,
                     head_epoch = page.head.epoch,
                     head_seq = page.head.seq,
-                    "the change feed has a new history; reloading revocations and emptying the caches"
+                    "the change feed was interrupted by a failover, a restore or a long absence; reloading revocations and clearing the caches"
                 );
                 self.fresh.forget();
                 *place = None;

@@ -62,7 +62,7 @@ impl<S: Store + ?Sized> Tail<S> {
         let ids: Vec<_> = what.iter().flat_map(|what| names(what)).collect();
         let rows = timeout(DEADLINE, self.store.revocations_of(&ids)).await;
         let rows = rows.map_err(|_| Stale)?.map_err(|error| {
-            tracing::warn!(%error, "looking up revocations in the store failed");
+            tracing::warn!(%error, "looking up revocations in the store failed; returning 503");
             Stale
         })?;
         let revoked: HashSet<_> = rows.into_iter().map(|row| (row.kind, row.id)).collect();

@@ -33,11 +33,11 @@ pub struct RingKey {
 pub enum KeyRingError {
     /// No master key opens it, or it was moved or changed.
     #[error(
-        "signing key {0} was sealed with another master key than those given; put that key back, or add it as a further line"
+        "signing key {0} was sealed with another master key than those given; add that master key again, as a further one"
     )]
     Sealed(String),
     /// It opens, but is not a key for its algorithm with that name.
-    #[error("signing key {0} is not what its row says")]
+    #[error("signing key {0} does not match the algorithm and the kid of its row; the row is corrupt")]
     Mismatch(String),
 }
 

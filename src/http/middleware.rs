@@ -107,7 +107,7 @@ pub(super) fn admit(
         return Ok(Some(permit));
     }
     metrics.rejected(Rejection::Overload);
-    let text = "The server has too many requests in hand. Try again in a moment.";
+    let text = "The server has too many concurrent requests. Try again in a moment.";
     Err(OauthError::new(ErrorCode::TemporarilyUnavailable, text).into())
 }
 

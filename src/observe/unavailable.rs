@@ -24,7 +24,11 @@ pub fn count(cause: &str) {
 /// Logs how many there were since the last call of this, if there were any.
 pub fn report() {
     for (cause, requests) in TALLY.take() {
-        tracing::warn!(cause, requests, "returned 503 to further requests since the last report");
+        tracing::warn!(
+            cause,
+            requests,
+            "returned 503 to more requests with this cause since the last report"
+        );
     }
 }
 

@@ -157,8 +157,8 @@ impl From<OauthError> for AuthorizeError {
 /// First stage: the client and its redirect URI. What is wrong here is never redirected.
 pub fn return_to(params: &Params, client: Option<&Client>) -> Result<ReturnTo, AuthorizeError> {
     params.require("client_id")?;
-    let client = client
-        .ok_or_else(|| OauthError::new(ErrorCode::InvalidClient, "There is no client of this client_id."))?;
+    let client =
+        client.ok_or_else(|| OauthError::new(ErrorCode::InvalidClient, "The client_id is unknown."))?;
     if !client.enabled {
         return Err(OauthError::new(ErrorCode::UnauthorizedClient, "The client is disabled.").into());
     }

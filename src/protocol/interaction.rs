@@ -102,7 +102,7 @@ pub fn decide<'a>(
     };
     match action {
         Action::CancelLogin => return denied("The person did not sign in."),
-        Action::Deny => return denied("The person did not allow it."),
+        Action::Deny => return denied("The user denied the request."),
         _ => {}
     }
     let approve = |scopes, consented| InteractionDecision::Approve {
@@ -200,7 +200,7 @@ fn login_reason(
     if request.subject.as_ref().is_some_and(|subject| *subject != user.id.to_string()) {
         // OpenID Connect Core §3.1.2.1 (id_token_hint), §5.5.1 (sub): no other person will do.
         if just_signed_in {
-            let error = "Somebody else signed in than the client asked for.";
+            let error = "The user who signed in is not the one that the client asked for.";
             return Err(OauthError::new(ErrorCode::LoginRequired, error));
         }
         return Ok(Some(LoginReason::OtherSubject));
@@ -220,9 +220,9 @@ fn login_reason(
 /// OpenID Connect Core §3.1.2.6: with `prompt=none` the client gets an error instead of a page.
 fn refusal_without_a_page(reason: LoginReason) -> OauthError {
     let description = match reason {
-        LoginReason::NoSession => "Nobody is signed in.",
+        LoginReason::NoSession => "No user is signed in.",
         LoginReason::TooOld => "The sign-in is older than max_age.",
-        LoginReason::OtherSubject => "Somebody else is signed in.",
+        LoginReason::OtherSubject => "Another user is signed in.",
         LoginReason::Asked | LoginReason::SelectAccount => "The person must sign in.",
     };
     OauthError::new(ErrorCode::LoginRequired, description)

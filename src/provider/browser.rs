@@ -34,7 +34,7 @@ pub enum PageError {
     #[error(transparent)]
     Refused(#[from] OauthError),
     /// A form came without the CSRF token of this browser (R64).
-    #[error("the form did not come from a page of this browser")]
+    #[error("the CSRF token is missing or does not belong to this browser")]
     Forged,
     /// The server could not do its work.
     #[error(transparent)]

@@ -30,7 +30,7 @@ impl ProviderError {
             ),
             Self::Internal(_) => OauthError::new(
                 ErrorCode::ServerError,
-                "The server failed. Nothing was issued. Tell its operator the request id.",
+                "Internal server error. Report the request id to the operator.",
             ),
         }
     }

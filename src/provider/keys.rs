@@ -14,13 +14,13 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum KeyChangeError {
     /// The next key is not published for long enough.
-    #[error("the next key is not yet in every cache; try again in {0} seconds")]
+    #[error("clients may still have a key set without the next key; try again in {0} seconds")]
     TooEarly(u64),
     /// No published key has this id.
     #[error("there is no key {0} that is next, active or retiring; see `chancery keys list`")]
     Unknown(String),
     /// Another process seals the keys under another master key.
-    #[error("another `keys rewrap`, with another first master key, is at work; end that one first")]
+    #[error("another `keys rewrap`, with another first master key, is running; stop that one first")]
     Contended,
     /// The work could not be done.
     #[error(transparent)]

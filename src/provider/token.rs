@@ -84,7 +84,9 @@ impl TokenEndpoints {
                 Decision::Refuse(refusal) => return Err(self.refuse(*refusal, &facts).await),
             }
         }
-        Err(ProviderError::Unavailable("a single-use value was spent twice while it was read".into()))
+        Err(ProviderError::Unavailable(
+            "a code or refresh token was used by another request at the same time, twice in a row".into(),
+        ))
     }
 
     async fn load(

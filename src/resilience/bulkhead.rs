@@ -24,7 +24,7 @@ pub struct BulkheadOptions {
 
 /// There was no place, or none in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many calls are under way")]
+#[error("too many concurrent calls")]
 pub struct Full;
 
 /// The places of one dependency.

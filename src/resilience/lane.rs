@@ -15,10 +15,10 @@ use super::deadline::{self, Expired};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LaneError {
     /// The queue is full, or the deadline passed before the work was done. Worth a 503 with Retry-After.
-    #[error("too much work of this kind is waiting")]
+    #[error("the queue of this work is full")]
     Overloaded,
     /// The work panicked. Worth a 500.
-    #[error("the work failed")]
+    #[error("the work panicked")]
     Panicked,
 }
 

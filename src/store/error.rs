@@ -63,13 +63,13 @@ impl StoreError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CommitError {
     /// What it wanted to spend was spent by another commit.
-    #[error("already spent")]
+    #[error("the single-use value was used already")]
     AlreadySpent,
     /// A unique name is taken, or a row was changed by somebody else meanwhile.
     #[error("{0} already exists")]
     Conflict(&'static str),
     /// A row is no longer what it was when the change was thought out.
-    #[error("the {0} was changed by somebody else meanwhile; try again")]
+    #[error("the {0} was changed by another process meanwhile; try again")]
     Changed(&'static str),
     /// A row to be changed does not exist.
     #[error("there is no such {0}")]

@@ -192,7 +192,7 @@ impl<S: Store + ?Sized> Guard<S> {
     }
 
     fn crowded(&self, full: Full) -> StoreError {
-        self.unavailable(format!("the store is busy: {full}"))
+        self.unavailable(format!("the store is overloaded: {full}"))
     }
 
     fn unavailable(&self, message: String) -> StoreError {

@@ -88,7 +88,7 @@ async fn a_history_that_broke_off_is_loaded_anew() {
             state.head.seq -= 1;
             state.changes.pop();
         }),
-        ("its end was replaced", |state| {
+        ("the last change differs", |state| {
             let (_, last) = state.changes.last_mut().expect("it is not empty");
             *last = Change::User { id: UserId(id(9)) };
         }),

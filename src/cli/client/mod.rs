@@ -79,7 +79,7 @@ pub(super) async fn run(node: Node, command: ClientCommand, out: Output) -> Resu
         }
         ClientCommand::Disable { client_id } => {
             provider.administration.set_client_enabled(&client_id, false).await?;
-            done(&client_id, "disabled", "is disabled; every token it held is dead", out);
+            done(&client_id, "disabled", "is disabled; all its tokens are revoked", out);
         }
         ClientCommand::Enable { client_id } => {
             provider.administration.set_client_enabled(&client_id, true).await?;
@@ -87,7 +87,7 @@ pub(super) async fn run(node: Node, command: ClientCommand, out: Output) -> Resu
         }
         ClientCommand::Delete { client_id } => {
             provider.administration.delete_client(&client_id).await?;
-            done(&client_id, "deleted", "is deleted; every token it held is dead", out);
+            done(&client_id, "deleted", "is deleted; all its tokens are revoked", out);
         }
         ClientCommand::RotateSecret { client_id, keep_old } => {
             let how = RotateSecret { keep_old: keep_old.unwrap_or(0) };
@@ -96,7 +96,7 @@ pub(super) async fn run(node: Node, command: ClientCommand, out: Output) -> Resu
         }
         ClientCommand::RevokeTokens { client_id } => {
             provider.administration.revoke_client_tokens(&client_id).await?;
-            done(&client_id, "tokens_revoked", "holds no living token any more", out);
+            done(&client_id, "tokens_revoked", "has no valid token any more", out);
         }
     }
     Ok(())

@@ -101,8 +101,9 @@ fn presented_again(presented: &PresentedToken, facts: &Facts) -> Decision {
     // A token is given out when its row is durable. One that is newer than its row, or another of the
     // same generation, was given out by a history that this store does not know.
     if token.generation >= current.generation {
-        let error =
-            OauthError::invalid_grant("The refresh token is out of turn. Its authorization is revoked.");
+        let error = OauthError::invalid_grant(
+            "The refresh token does not match the server's data. Its authorization is revoked.",
+        );
         return Decision::revoke(error, token.family, SecurityEvent::StoreBehind);
     }
     Decision::revoke(
@@ -200,7 +201,9 @@ mod tests {
 
     fn store_behind() -> Decision {
         Decision::revoke(
-            OauthError::invalid_grant("The refresh token is out of turn. Its authorization is revoked."),
+            OauthError::invalid_grant(
+                "The refresh token does not match the server's data. Its authorization is revoked.",
+            ),
             family().id,
             SecurityEvent::StoreBehind,
         )

@@ -87,7 +87,9 @@ impl FeedReads for Postgres {
             }
         };
         self.readers.reached();
-        let page = page(told).ok_or_else(|| StoreError::new(StoreErrorKind::Other, "the feed has no row"))?;
+        let page = page(told).ok_or_else(|| {
+            StoreError::new(StoreErrorKind::Other, "the table feed is empty: the database is incomplete")
+        })?;
         self.replicas.heard(reading, page.head);
         Ok(page)
     }

@@ -210,19 +210,30 @@ impl Postgres {
             Ok(()) if self.connector.warnings() == warnings => return Ok(()),
             // It may be that the wait for a synchronous standby was cut short: then it is done here, and
             // would be forgotten by a failover. Whose warning it was is not known, and does not matter.
-            Ok(()) => StoreError::new(StoreErrorKind::Connection, "Postgres warned of something at COMMIT"),
+            Ok(()) => StoreError::new(
+                StoreErrorKind::Connection,
+                "Postgres sent a warning during COMMIT, so replication to the standby is not certain",
+            ),
             Err(failure) if failure.is_connection() => StoreError::from(failure),
             // The server said no, and has undone it.
             Err(failure) => return Err(failure.into()),
         };
         let witnesses = witnesses();
-        tracing::warn!(witness = ?witnesses, error = %lost, "connection lost during COMMIT; checking the outcome");
+        tracing::warn!(witness = ?witnesses, error = %lost, "COMMIT not confirmed; checking the outcome");
         let done = self.look_up(&witnesses).await;
-        tracing::warn!(witness = ?witnesses, ?done, "outcome of the interrupted COMMIT checked");
         match done {
-            Some(true) => Ok(()),
-            Some(false) => Err(lost),
-            None => Err(unknown(&lost)),
+            Some(true) => {
+                tracing::warn!(witness = ?witnesses, "the unconfirmed COMMIT was applied");
+                Ok(())
+            }
+            Some(false) => {
+                tracing::warn!(witness = ?witnesses, "the unconfirmed COMMIT was not applied; returning an error");
+                Err(lost)
+            }
+            None => {
+                tracing::warn!(witness = ?witnesses, "the outcome of the COMMIT is unknown; returning an error");
+                Err(unknown(&lost))
+            }
         }
     }
 

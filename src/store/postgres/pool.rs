@@ -99,7 +99,9 @@ impl Pool {
                 })
             }))
             .pre_recycle(Hook::sync_fn(move |_, metrics| match lending.is_past(metrics.created) {
-                true => Err(HookError::message("the primary was replaced")),
+                true => Err(HookError::message(
+                    "this server is a former primary: another one has taken its place",
+                )),
                 false => Ok(()),
             }))
             .runtime(Runtime::Tokio1)

@@ -279,7 +279,10 @@ impl Readers {
         if !self.refused.load(Ordering::Relaxed) {
             return Ok(());
         }
-        Err(StoreError::new(StoreErrorKind::Connection, "this Postgres was replaced by another"))
+        Err(StoreError::new(
+            StoreErrorKind::Connection,
+            "this Postgres is a former primary: another one has taken its place",
+        ))
     }
 
     fn is_closed(&self) -> bool {

@@ -139,7 +139,9 @@ impl Snapshot for Moment {
             Ok(FeedPosition { epoch, seq })
         };
         let position = self.statements().one("SELECT epoch, seq FROM feed", &[], read).await?;
-        position.ok_or_else(|| StoreError::new(StoreErrorKind::Other, "the feed has no row"))
+        position.ok_or_else(|| {
+            StoreError::new(StoreErrorKind::Other, "the table feed is empty: the database is incomplete")
+        })
     }
 
     async fn is_outdated(self: Box<Self>) -> Result<bool, StoreError> {

@@ -78,8 +78,13 @@ impl Upkeep for Postgres {
         let standby = self.reads().one(PROBE, &[], |row| row.try_get(1)).await?;
         match standby {
             Some(false) => Ok(()),
-            Some(true) => Err(StoreError::new(StoreErrorKind::Connection, "the database is a standby")),
-            None => Err(StoreError::new(StoreErrorKind::Other, "the feed has no row")),
+            Some(true) => {
+                Err(StoreError::new(StoreErrorKind::Connection, "the database is a read-only standby"))
+            }
+            None => Err(StoreError::new(
+                StoreErrorKind::Other,
+                "the table feed is empty: the database is incomplete",
+            )),
         }
     }
 
