@@ -49,9 +49,10 @@ impl TokenEndpoints {
             token: TokenId(self.id()),
             family: of.map(|of| of.family.id),
             client: client.key,
-            client_epoch: client.epoch,
+            // The epochs that the primary confirmed with the family: a cached record may be older.
+            client_epoch: of.map_or(client.epoch, |of| of.family.client_epoch),
             client_id: client.client_id.clone(),
-            user: of.map(|of| (of.user.id, of.user.epoch)),
+            user: of.map(|of| (of.user.id, of.family.user_epoch)),
             audience: audience(&issue.resources, client, &issue.scopes, &self.policy.issuer),
             scopes: issue.scopes.clone(),
             issued_at: facts.now,

@@ -161,6 +161,11 @@ impl TokenEndpoints {
         // What has no row writes no row: client_credentials ends here.
         if spend.is_some() || !effects.is_empty() {
             match self.commit(facts.now, spend, effects).await {
+                // What was read may have come from a cache; the primary knows that the family has ended.
+                Err(CommitError::Missing("family")) => {
+                    let error = OauthError::invalid_grant("The authorization has ended.");
+                    return Err(IssueError::Failed(error.into()));
+                }
                 // Missing counts as spent: its user or client was deleted since it was read.
                 Err(CommitError::AlreadySpent | CommitError::Missing(_)) => {
                     return Err(IssueError::AlreadySpent);

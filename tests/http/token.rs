@@ -1,6 +1,9 @@
 //! RFC 6749 — `POST /oauth/token`.
 
-use chancery::model::{SigningAlg, TokenFormat};
+use chancery::{
+    model::{RefreshPolicy, SigningAlg, TokenFormat, User},
+    store::Effect,
+};
 
 use crate::http::app::TestApp;
 
@@ -220,4 +223,36 @@ async fn a_token_too_long_to_be_looked_at_is_not_issued() {
         assert!(app.is_active(name, &fits).await);
         assert_eq!(ask(8).await.error(), (400, "invalid_target".into()), "{name}");
     }
+}
+
+/// The feed is not read while these tests run, so that what the node has cached is older than the store.
+const BEHIND: [(&str, &str); 2] = [("CHANCERY_FEED_MAX_STALENESS", "60s"), ("CHANCERY_FEED_INTERVAL", "30s")];
+
+#[tokio::test]
+async fn a_code_whose_authorization_ended_on_another_node_is_refused_at_once() {
+    let app = TestApp::start_with(&BEHIND).await;
+    let client = app.client("web", |client| client.refresh_policy = RefreshPolicy::Always).await;
+    let user = app.user("alice").await;
+    let (first, code) = (app.code(&client, &user, "read").await, app.code(&client, &user, "read").await);
+    assert_eq!(app.redeem(&client, &first).await.status, 200, "client and user are cached");
+    let until = app.clock.now().plus(3_600);
+    app.commit_elsewhere(vec![Effect::RaiseUserEpoch { user: user.id, until }]).await;
+    assert_eq!(app.redeem(&client, &code).await.error(), (400, "invalid_grant".into()));
+}
+
+#[tokio::test]
+async fn a_token_has_the_epochs_of_its_authorization_even_if_the_cached_user_is_older() {
+    let app = TestApp::start_with(&BEHIND).await;
+    let client = app.client("web", |client| client.strict = true).await;
+    let user = app.user("alice").await;
+    let first = app.code(&client, &user, "read").await;
+    assert_eq!(app.redeem(&client, &first).await.status, 200, "client and user are cached");
+    let until = app.clock.now().plus(3_600);
+    app.commit_elsewhere(vec![Effect::RaiseUserEpoch { user: user.id, until }]).await;
+    let signed_in_again = User { epoch: user.epoch + 1, ..user };
+    let code = app.code(&client, &signed_in_again, "read").await;
+    let answer = app.redeem(&client, &code).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    // A strict answer reads the feed first, so the raised epoch is in force.
+    assert!(app.is_active("web", &answer.text("access_token")).await);
 }

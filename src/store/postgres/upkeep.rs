@@ -29,9 +29,10 @@ statements! {
                        SELECT id FROM codes WHERE spent_by IS NULL AND expires_at <= $1
                        ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
     /// They were dated by this server, so no node's clock alone can make them old. Those of a batch have the
-    /// same time, and go together.
-    SWEEP_RETRY_ANSWERS = "DELETE FROM retry_answers WHERE issued_us = ANY (ARRAY(
-                               SELECT issued_us FROM retry_answers
+    /// same time, so just the rows that are locked are deleted: another node may hold the others of that time.
+    /// They are never updated, so a row's place stays.
+    SWEEP_RETRY_ANSWERS = "DELETE FROM retry_answers WHERE ctid = ANY (ARRAY(
+                               SELECT ctid FROM retry_answers
                                WHERE issued_us < least($1, extract(epoch FROM now())::bigint - 60) * 1000000
                                ORDER BY issued_us LIMIT $2 FOR UPDATE SKIP LOCKED))";
     /// Those whose last day is over.
