@@ -123,7 +123,7 @@ impl Tasks {
             std::future::ready(())
         });
         let statistics = Arc::clone(statistics);
-        self.every(MINUTE, "figures", move || {
+        self.every(MINUTE, "store statistics", move || {
             let statistics = Arc::clone(&statistics);
             async move { statistics.refresh().await }
         });
